@@ -1,0 +1,87 @@
+"""Bytes on disk → Source: everything that a vocabulary is made from, read once and within bounds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from mistral_tok.errors import VocabularyError
+
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are refused unread; the largest published vocabulary has 20 MB."""
+
+MAX_PATTERN = 1 << 16
+"""Longest regular expression (in characters) taken from a file; published ones have a few hundred."""
+
+IMAGE_SUFFIX = "m1"
+"""Ending of a version suffix (`.model.v7m1`) which says that the model sees images."""
+
+_REMEDY_DAMAGED = "The file is damaged or incomplete; download it again."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One vocabulary file in memory. Sources with equal `data`, `images` and `beside` give equal vocabularies.
+
+    `name` is the file's name, `label` what error messages call it (its path), `images` tells whether the name ends
+    in a suffix such as `.model.v7m1`, and `beside` is the content of a `tokenizer_config.json` next to it, which
+    names the roles of tokens that a `tokenizer.json` leaves open.
+    """
+
+    name: str
+    data: bytes
+    label: str = ""
+    images: bool = False
+    beside: bytes | None = None
+
+
+def from_bytes(data: bytes, name: str, *, label: str = "", beside: bytes | None = None) -> Source:
+    """Wrap bytes that are already in memory, taking from `name` what the contents cannot tell."""
+    suffix = PurePath(name).suffix
+    images = ".model." in name and suffix.startswith(".v") and suffix.endswith(IMAGE_SUFFIX)
+    return Source(name=name, data=data, label=label or name, images=images, beside=beside)
+
+
+def read_regular(path: Path) -> bytes:
+    """Content of a regular file of at most `MAX_FILE_BYTES`; anything else is a VocabularyError.
+
+    Pipes and devices are refused, because reading one can block for ever or never end.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise VocabularyError(f"{path}: not a regular file. Give the path of a vocabulary file or of its folder.")
+        # The path may be swapped between stat and open: O_NONBLOCK keeps a pipe from blocking, fstat looks again.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise VocabularyError(f"{path}: not a regular file. Give the path of a vocabulary file.")
+            if status.st_size > MAX_FILE_BYTES:
+                raise VocabularyError(f"{path}: {status.st_size} bytes; no vocabulary has more than {MAX_FILE_BYTES}.")
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not data:
+        raise VocabularyError(f"{path}: the file is empty. {_REMEDY_DAMAGED}")
+    if len(data) > MAX_FILE_BYTES:
+        raise VocabularyError(f"{path}: grew past {MAX_FILE_BYTES} bytes while it was read. {_REMEDY_DAMAGED}")
+    return data
+
+
+def unreadable(path: Path, error: OSError) -> VocabularyError:
+    """The error to raise when the operating system will not give us `path`."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return VocabularyError(f"{path}: no such file. Check the path, or use a bundled vocabulary by its name.")
+    return VocabularyError(f"{path}: cannot be read ({error.strerror or error}). Check the path and its permissions.")
+
+
+def damaged(name: str, place: str, problem: str) -> VocabularyError:
+    """A VocabularyError for content that no complete file has: what, where, and to fetch the file again."""
+    return VocabularyError(f"{name}: {place}: {problem}. {_REMEDY_DAMAGED}")
+
+
+def refused(name: str, place: str, problem: str, remedy: str) -> VocabularyError:
+    """A VocabularyError for a well-formed file that cannot be read exactly."""
+    return VocabularyError(f"{name}: {place}: {problem}. {remedy}")

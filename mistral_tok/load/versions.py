@@ -1,0 +1,16 @@
+"""What tells a tokenizer version from the names of its control pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+IMAGE_M1 = {"image_patch_size": 16, "max_image_size": 1024, "spatial_merge_size": 1}
+"""Image settings behind the suffix `m1` of SentencePiece files."""
+
+_SENTENCEPIECE = (("v7", "[SYSTEM_PROMPT]"), ("v3", "[PREFIX]"), ("v3", "[IMG]"), ("v2", "[INST]"))
+_TEKKEN = (("v15", "[MODEL_SETTINGS]"), ("v11", "[ARGS]"), *_SENTENCEPIECE)
+
+
+def sentencepiece_version(names: Collection[str]) -> str:
+    """Version of a SentencePiece file from its control pieces, newest mark first; `v1` has none."""
+    return next((version for version, mark in _SENTENCEPIECE if mark in names), "v1")
