@@ -1,0 +1,44 @@
+"""What all message and request types share: keyword construction and the pydantic habits of mistral-common's users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import msgspec
+
+from mistral_tok.chat.refusals import InvalidShapeException, MissingFieldException
+
+
+def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
+    """The refusal that msgspec's error stands for, with its path."""
+    text, _, path = str(error).partition(" - at `")
+    missing = text.startswith("Object missing required field")
+    return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
+
+
+class Base(msgspec.Struct, kw_only=True):
+    """A typed record that is built from keywords and compared by value."""
+
+    @classmethod
+    def model_validate(cls, data: Any) -> Self:
+        """Build one from a mapping (or return an instance as it is); unknown keys are refused.
+
+        Raises:
+            InvalidShapeException: the data has another shape; the error names the path.
+
+        """
+        if isinstance(data, cls):
+            return data
+        from mistral_tok.chat.strict import strictly
+
+        return strictly(data, cls)
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
+        """The record as plain dicts and lists."""
+        data: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda value: value)
+        return {k: v for k, v in data.items() if v is not None} if exclude_none else data
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """A shallow copy with some fields replaced."""
+        return msgspec.structs.replace(self, **(update or {}))

@@ -1,0 +1,259 @@
+"""OpenAI's chat format ⇄ our requests: what servers receive and what clients send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from mistral_tok.chat.calls import Function, Tool, ToolCall, ToolChoice
+from mistral_tok.chat.chunks import AudioChunk, AudioURLChunk, ImageURLChunk, TextChunk, ThinkChunk
+from mistral_tok.chat.messages import (
+    AssistantMessage,
+    FinetuningAssistantMessage,
+    ReasoningFieldFormat,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.requests import ChatCompletionRequest, Count, Effort, ResponseFormat, Share
+from mistral_tok.chat.strict import convert
+from mistral_tok.errors import InvalidAssistantMessageException, InvalidMessageStructureException
+
+Chunk = TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk
+
+
+class OpenAIUser(msgspec.Struct, tag_field="role", tag="user"):
+    """A user message as it arrives (no `image` chunks: that type is not OpenAI's)."""
+
+    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]
+
+
+class OpenAISystem(msgspec.Struct, tag_field="role", tag="system"):
+    """A system message as it arrives."""
+
+    content: str | list[TextChunk | AudioChunk | ThinkChunk]
+
+
+class OpenAIDeveloper(OpenAISystem, tag_field="role", tag="developer"):
+    """OpenAI's later name of the system role."""
+
+
+class OpenAIAssistant(msgspec.Struct, tag_field="role", tag="assistant"):
+    """An assistant message as it arrives: thoughts may stand in a field of their own."""
+
+    content: str | list[TextChunk | ThinkChunk] | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    weight: Any = None
+
+
+class OpenAITool(msgspec.Struct, tag_field="role", tag="tool"):
+    """A tool result as it arrives; the id must be there but may be null."""
+
+    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]
+    tool_call_id: str | None
+    name: str | None = None
+
+
+class OpenAIFunction(msgspec.Struct):
+    """A function as it arrives: everything but the name may be null."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class OpenAIToolSpec(msgspec.Struct):
+    """A tool as it arrives."""
+
+    function: OpenAIFunction
+    type: Literal["function"] = "function"
+
+
+class OpenAIRequest(msgspec.Struct):
+    """A whole request as it arrives."""
+
+    messages: list[OpenAIUser | OpenAISystem | OpenAIDeveloper | OpenAIAssistant | OpenAITool]
+    tools: list[OpenAIToolSpec] | None = None
+    model: str | None = None
+    response_format: ResponseFormat | UnsetType = UNSET
+    reasoning_effort: Effort | None = None
+    truncate_for_context_length: bool = False
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | None = True
+    temperature: Share = 0.7
+    top_p: Share = 1.0
+    max_tokens: Count | None = None
+    seed: Count | None = None
+    random_seed: Count | None = None
+    continue_final_message: Any = False
+
+
+Message = OpenAIUser | OpenAISystem | OpenAIAssistant | OpenAITool
+
+
+def whole(request: dict[str, Any], *, weights: bool = False) -> ChatCompletionRequest:
+    """The request that a dict in OpenAI's format stands for."""
+    if request.get("seed") is not None and request.get("random_seed") is not None:
+        raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
+    wire = convert(request, OpenAIRequest)
+    messages = [_message(m, i, weights) for i, m in enumerate(wire.messages)]
+    if wire.continue_final_message is not False:
+        messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
+    built = ChatCompletionRequest(
+        messages=messages,
+        tools=None if wire.tools is None else [_tool(t) for t in wire.tools],
+        model=wire.model,
+        reasoning_effort=wire.reasoning_effort,
+        truncate_for_context_length=wire.truncate_for_context_length,
+        tool_choice=wire.tool_choice,
+        parallel_tool_calls=wire.parallel_tool_calls is not False,
+        temperature=wire.temperature,
+        top_p=wire.top_p,
+        max_tokens=wire.max_tokens,
+        random_seed=wire.random_seed if wire.seed is None else wire.seed,
+    )
+    if wire.response_format is not UNSET:
+        built.response_format = wire.response_format
+    return built
+
+
+def _message(m: Message, index: int, weights: bool) -> Any:
+    if isinstance(m, OpenAIUser):
+        return UserMessage(content=m.content)  # type: ignore[arg-type]
+    if isinstance(m, OpenAIAssistant):
+        return _assistant(m, index, weights)
+    if isinstance(m, OpenAITool):
+        return ToolMessage(content=m.content, tool_call_id=m.tool_call_id, name=m.name)  # type: ignore[arg-type]
+    return SystemMessage(content=m.content)
+
+
+def _assistant(m: OpenAIAssistant, index: int, weights: bool) -> AssistantMessage:
+    content = m.content
+    if m.reasoning is not None or m.reasoning_content is not None:
+        content = _with_thoughts(m, f"$.messages[{index}]")
+    if weights and m.weight is not None:
+        if not isinstance(m.weight, int | float):
+            raise InvalidShapeException("`weight` must be 0 or 1", f"$.messages[{index}].weight")
+        return FinetuningAssistantMessage(content=content, tool_calls=m.tool_calls, weight=m.weight)
+    return AssistantMessage(content=content, tool_calls=m.tool_calls)
+
+
+def _with_thoughts(m: OpenAIAssistant, path: str) -> list[TextChunk | ThinkChunk]:
+    if None not in (m.reasoning, m.reasoning_content) and m.reasoning != m.reasoning_content:
+        raise InvalidShapeException("`reasoning_content` and `reasoning` differ; give one", f"{path}.reasoning")
+    thought = ThinkChunk(thinking=(m.reasoning if m.reasoning is not None else m.reasoning_content) or "")
+    if m.content is None:
+        return [thought]
+    if isinstance(m.content, str):
+        return [thought, TextChunk(text=m.content)]
+    if any(isinstance(chunk, ThinkChunk) for chunk in m.content):
+        raise InvalidAssistantMessageException(
+            f"A message cannot have thinking chunks and a field `reasoning` or `reasoning_content` (at {path})."
+        )
+    return [thought, *m.content]
+
+
+def _tool(t: OpenAIToolSpec) -> Tool:
+    f = t.function
+    return Tool(
+        function=Function(
+            name=f.name,
+            parameters={} if f.parameters is None else f.parameters,
+            description=f.description or "",
+            strict=bool(f.strict),
+        )
+    )
+
+
+def truth(value: Any, path: str) -> bool:
+    """The truth value of a flag that may have come as text, by the rules that pydantic made usual."""
+    if isinstance(value, bool):
+        return value
+    plain = value.lower() if isinstance(value, str) else value
+    if plain in (1, "1", "true", "t", "yes", "y", "on"):
+        return True
+    if plain in (0, "0", "false", "f", "no", "n", "off") and plain is not None:
+        return False
+    raise InvalidShapeException(f"expected a truth value, got {value!r}", path)
+
+
+def continued(messages: list[Any], flag: bool) -> list[Any]:
+    """The messages with the last one marked to be continued, if `flag`.
+
+    Raises:
+        InvalidMessageStructureException: there is no last assistant message.
+
+    """
+    if not flag:
+        return messages
+    if not messages or not isinstance(messages[-1], AssistantMessage):
+        raise InvalidMessageStructureException(
+            "continue_final_message=True requires the final message to be an assistant message."
+        )
+    return [*messages[:-1], messages[-1].model_copy(update={"prefix": True})]
+
+
+def from_openai(messages: Any, tools: Any, continue_final: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the request that OpenAI-style arguments stand for."""
+    if isinstance(messages, bytes | bytearray | str):
+        try:
+            messages = json.loads(messages)
+        except ValueError as error:
+            raise InvalidShapeException(f"the request is not JSON: {error}") from None
+    data = {**messages, **fields} if isinstance(messages, dict) else {"messages": messages, **fields}
+    if tools is not None:
+        data["tools"] = tools
+    if continue_final is not False:
+        data["continue_final_message"] = continue_final
+    built = whole(data)
+    return {name: getattr(built, name) for name in built.__struct_fields__}
+
+
+def to_openai(
+    request: ChatCompletionRequest, reasoning: ReasoningFieldFormat | str | None, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """The request in OpenAI's format, keys in the order that mistral-common writes."""
+    if request.truncate_for_context_length:
+        raise NotImplementedError("OpenAI's format has no truncate_for_context_length; unset it and truncate yourself.")
+    last = request.messages[-1] if request.messages else None
+    out: dict[str, Any] = {"temperature": request.temperature, "top_p": request.top_p}
+    optional = {"max_tokens": request.max_tokens, "model": request.model}
+    out |= {key: value for key, value in optional.items() if value is not None}
+    out["response_format"] = _response_format(request.response_format)
+    if request.random_seed is not None:
+        out["seed"] = request.random_seed
+    out["continue_final_message"] = isinstance(last, AssistantMessage) and last.prefix
+    if request.reasoning_effort is not None:
+        out["reasoning_effort"] = request.reasoning_effort
+    for key in extra:
+        if key in out or key in request.__struct_fields__:
+            raise ValueError(f"`{key}` is a field of the request already; change it there.")
+    out["messages"] = [
+        m.to_openai(reasoning) if isinstance(m, AssistantMessage) else m.to_openai() for m in request.messages
+    ]
+    if request.tools is not None:
+        out["tools"] = [tool.to_openai() for tool in request.tools]
+    if request.tools:
+        out["parallel_tool_calls"] = request.parallel_tool_calls
+    out["tool_choice"] = _tool_choice(request.tool_choice)
+    return out | extra
+
+
+def _response_format(form: ResponseFormat) -> dict[str, Any]:
+    out: dict[str, Any] = {"type": form.type}
+    if form.json_schema is not None:
+        out["json_schema"] = form.json_schema.model_dump(exclude_none=True)
+    return out
+
+
+def _tool_choice(choice: ToolChoice) -> Any:
+    if isinstance(choice, str):
+        return "required" if choice == "any" else str(choice)
+    return {"type": "function", "function": {"name": choice.function.name}}

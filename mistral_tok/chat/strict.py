@@ -1,0 +1,84 @@
+"""Native dicts (the fields of our own types) → records; keys that no field has are refused or listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from mistral_tok.chat.base import refusal
+from mistral_tok.chat.refusals import InvalidShapeException
+
+if TYPE_CHECKING:
+    from mistral_tok.chat.requests import ChatCompletionRequest
+
+T = TypeVar("T")
+
+
+def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
+    """Paths of the keys of `data` that the record made from it does not hold."""
+    if isinstance(record, list | tuple):
+        for i, (part, item) in enumerate(zip(data, record, strict=False)):
+            yield from unknown_keys(part, item, f"{path}[{i}]")
+    elif isinstance(record, msgspec.Struct) and isinstance(data, Mapping):
+        config = record.__struct_config__
+        known = dict(zip(record.__struct_encode_fields__, record.__struct_fields__, strict=True))
+        for key, part in data.items():
+            if key in known:
+                yield from unknown_keys(part, getattr(record, known[key]), f"{path}.{key}")
+            elif key != config.tag_field:
+                yield f"{path}.{key}"
+
+
+def convert(data: Any, kind: type[T]) -> T:
+    """Conversion by msgspec with our refusals.
+
+    Strings of another type (enums, mostly) and mappings that are not dicts are made plain before a refusal is final.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        first = error
+    try:
+        return msgspec.convert(plain(data), kind)
+    except msgspec.ValidationError:
+        raise refusal(first) from None
+
+
+def plain(data: Any) -> Any:
+    """`data` with exact strings, dicts and lists instead of their subclasses; other objects stay."""
+    if isinstance(data, str):
+        return str.__str__(data) if type(data) is not str else data
+    if isinstance(data, Mapping):
+        return {plain(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain(value) for value in data]
+    return data
+
+
+def strictly(data: Any, kind: type[T]) -> T:
+    """Convert `data` and refuse keys that no field has."""
+    record = convert(data, kind)
+    for path in unknown_keys(data, record):
+        raise InvalidShapeException("unknown key; native requests allow only the fields of their type", path)
+    return record
+
+
+def fill(request: ChatCompletionRequest) -> None:
+    """Convert the parts of a request that were given as dicts, and apply the older `continue_final_message`."""
+    from mistral_tok.chat.calls import Tool
+    from mistral_tok.chat.messages import ChatMessage
+    from mistral_tok.chat.requests import ResponseFormat
+
+    messages = [strictly(m, ChatMessage) if isinstance(m, dict) else m for m in request.messages]  # type: ignore[arg-type]
+    if request.continue_final_message is not msgspec.UNSET:
+        from mistral_tok.chat.openai import continued, truth
+
+        messages = continued(messages, truth(request.continue_final_message, "$.continue_final_message"))
+        request.continue_final_message = msgspec.UNSET
+    request.messages = messages
+    if request.tools is not None:
+        request.tools = [strictly(t, Tool) if isinstance(t, dict) else t for t in request.tools]
+    if isinstance(request.response_format, dict):
+        request.response_format = strictly(request.response_format, ResponseFormat)
