@@ -1,0 +1,125 @@
+"""The process in which one tokenizer is loaded and measured: a JSON job on standard input, a JSON answer out.
+
+A fresh process for each measurement makes a first pass a first pass, keeps one library's threads and tables away from
+another's, and contains crashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import sys
+from array import array
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from tests.benchmarks import peers
+from tests.benchmarks.texts import adversarial, documents
+
+Job = dict[str, Any]
+
+
+def rss() -> float:
+    """Resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that a call took, and what it returned."""
+    start = perf_counter()
+    result = call()
+    return perf_counter() - start, result
+
+
+def median(call: Callable[[], Any], repeats: int) -> float:
+    """Median seconds of some calls in turn; the result is dropped outside the time measured."""
+    return statistics.median([timed(call)[0] for _ in range(repeats)])
+
+
+def fingerprint(rows: Any, shift: int) -> str:
+    """Hash of rows of ids, after `shift` is added to each."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(array("q", [len(row), *(int(i) + shift for i in row)]).tobytes())
+    return digest.hexdigest()
+
+
+def load(job: Job) -> tuple[dict[str, float], peers.Peer]:
+    """Import and load a tokenizer, up to its first ids; the seconds and the memory beyond Python with numpy."""
+    import numpy  # noqa: F401  (every peer needs it or returns it: it is not what is measured)
+
+    before = rss()
+    module = peers.MODULES.get(job["peer"], job["peer"].replace("-", "_"))
+    imported, _ = timed(lambda: import_module(module))
+    loaded, peer = timed(lambda: peers.LOADERS[job["peer"]](job["vocab"], Path(job["folder"])))
+    loaded += timed(lambda: peer.lists(["Hello"]))[0]
+    return {"import": imported, "load": loaded, "rss": rss() - before}, peer
+
+
+def speed(job: Job) -> dict[str, Any]:
+    """Seconds of every mode over two different texts of one kind, and hashes of the ids."""
+    figures, peer = load(job)
+    old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
+    n, repeats = job["threads"], job["repeats"]
+    shift = peers.ID_SHIFT.get(job["peer"], 0)
+    figures["first"], ids = timed(lambda: peer.lists(old))
+    hashes = [fingerprint(ids, shift)]
+    figures["new"], ids = timed(lambda: peer.lists(new))
+    hashes.append(fingerprint(ids, shift))
+    figures["warm"], again = median(lambda: peer.lists(new), repeats), peer.lists(new)
+    hashes.append(fingerprint(again, shift))
+    if peer.arrays is not None:
+        figures["arrays"] = median(lambda: peer.arrays(new), repeats)
+    if n > 1:
+        if peer.lists_threads is not None:
+            peer.lists_threads(new, n)
+            one = (
+                (lambda: peer.lists_threads(new, 1)) if job["peer"] in peers.TAKES_THREADS else lambda: peer.lists(new)
+            )
+            figures["lists_one"] = median(one, repeats)
+            figures["lists_threads"] = median(lambda: peer.lists_threads(new, n), repeats)
+        if peer.arrays_threads is not None:
+            peer.arrays_threads(new, n)
+            figures["arrays_threads"] = median(lambda: peer.arrays_threads(new, n), repeats)
+    for mode in ("count", "offsets"):
+        if (call := getattr(peer, mode)) is not None:
+            figures[mode] = median(lambda call=call: call(new), repeats)
+    if peer.decode is not None:
+        rows = [list(map(int, row)) for row in ids]
+        text = "".join(peer.decode(rows))
+        figures["decode"] = median(lambda: peer.decode(rows), repeats)
+        figures["decode_right"] = text == "".join(new)
+    figures["peak_rss"] = rss()
+    return {**figures, "hashes": hashes, "ids": sum(map(len, ids))}
+
+
+def start(job: Job) -> dict[str, Any]:
+    """Import and load only."""
+    return load(job)[0]
+
+
+def linear(job: Job) -> dict[str, Any]:
+    """Seconds for one adversarial input of one size."""
+    peer = load(job)[1]
+    text = adversarial(job["size"], job["hard"])[job["input"]]
+    peer.lists([text[:1000]])
+    return {"seconds": min(timed(lambda: peer.lists([text]))[0] for _ in range(job["repeats"]))}
+
+
+JOBS = {"speed": speed, "start": start, "linear": linear}
+
+
+def main() -> None:
+    """Run the job of standard input."""
+    job = json.load(sys.stdin)
+    print(json.dumps(JOBS[job["job"]](job)))
+
+
+if __name__ == "__main__":
+    main()
