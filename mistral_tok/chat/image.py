@@ -51,7 +51,7 @@ class ImageConfig:
     @classmethod
     def of(cls, config: ImageConfig | Mapping[str, Any]) -> ImageConfig:
         """The config itself, or one made from a file's section."""
-        return config if isinstance(config, cls) else cls(**config)  # type: ignore[arg-type]
+        return config if isinstance(config, ImageConfig) else cls(**config)
 
     @property
     def token_size(self) -> int:
