@@ -173,7 +173,7 @@ ONLY = {"sentencepiece": (SPM,), "tiktoken": (TEKKEN,)}
 """Peers that read one of the two vocabularies only."""
 
 TAKES_THREADS = (OURS, "sentencepiece", "tiktoken", "tuetoken")
-"""Whose batch calls take the number of threads; the others get it by RAYON_NUM_THREADS, and one thread is their loop."""
+"""Whose batch calls take the number of threads; others get it by RAYON_NUM_THREADS; their one thread is a loop."""
 
 ID_SHIFT = {"tiktoken": 1000}
 """What to add to a peer's ids: tiktoken's ranks start behind Tekken's control tokens."""
