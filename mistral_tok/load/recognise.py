@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from mistral_tok.errors import VocabularyError
-from mistral_tok.load import sentencepiece, tekken
+from mistral_tok.load import sentencepiece, tekken, tokenizer_json
 from mistral_tok.load.source import Source, from_bytes, read_regular, refused, unreadable
 from mistral_tok.load.typed_json import decode
 from mistral_tok.vocab import VERSIONS, Vocabulary
@@ -104,6 +104,8 @@ def _reader(source: Source) -> Callable[[Source], Vocabulary]:
         if _TEKKEN_ENTRY.search(data):
             return tekken.read
         keys = decode(_KEYS, data, name)
+        if keys.model is not msgspec.UNSET:
+            return tokenizer_json.read
         if keys.vocab is not msgspec.UNSET or keys.config is not msgspec.UNSET:
             return tekken.read
         raise refused(name, "$", "JSON, but not a vocabulary", f"Expected is {TEKKEN_NAME} or {HUGGING_FACE_NAME}.")

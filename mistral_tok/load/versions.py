@@ -14,3 +14,11 @@ _TEKKEN = (("v15", "[MODEL_SETTINGS]"), ("v11", "[ARGS]"), *_SENTENCEPIECE)
 def sentencepiece_version(names: Collection[str]) -> str:
     """Version of a SentencePiece file from its control pieces, newest mark first; `v1` has none."""
     return next((version for version, mark in _SENTENCEPIECE if mark in names), "v1")
+
+
+def control_version(names: Collection[str]) -> str:
+    """Version that control names alone prove, or `""`: v11 and v13 name the same tokens, and other models none."""
+    if "[INST]" not in names:
+        return ""
+    version = next((version for version, mark in _TEKKEN if mark in names), "")
+    return "" if version == "v11" else version

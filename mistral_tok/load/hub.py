@@ -1,0 +1,104 @@
+"""Vocabulary files from the Hugging Face hub, chosen by the same rule as in a local folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mistral_tok.errors import VocabularyError
+from mistral_tok.load.recognise import BESIDE_NAME, HUGGING_FACE_NAME, WANTED, choose
+
+
+def fetch(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Path:
+    """Download the vocabulary file of a model and return its path in the hub's cache.
+
+    Without a connection, or with `local_files_only`, what the cache holds is used. VocabularyError if the repository,
+    the revision or the file cannot be had; ValueError if `force_download` and `local_files_only` contradict each other.
+    """
+    if force_download and local_files_only:
+        raise ValueError("force_download and local_files_only exclude each other; give one of them.")
+    import huggingface_hub
+
+    place = f"{repo_id}@{revision}" if revision else str(repo_id)
+    options: dict[str, Any] = {"revision": revision, "token": token}
+    try:
+        if not local_files_only:
+            try:
+                names = huggingface_hub.HfApi().list_repo_files(repo_id, **options)
+            except Exception as error:
+                if force_download or not _no_connection(error):
+                    raise
+                local_files_only = True
+        options["cache_dir"] = cache_dir
+        if local_files_only:
+            return _cached(huggingface_hub.snapshot_download(repo_id, local_files_only=True, **options), place)
+        chosen = _pick(names, place)
+        if PurePosixPath(chosen).name == HUGGING_FACE_NAME:
+            beside = str(PurePosixPath(chosen).with_name(BESIDE_NAME))
+            if beside in names:
+                huggingface_hub.hf_hub_download(repo_id, beside, force_download=force_download, **options)
+        return Path(huggingface_hub.hf_hub_download(repo_id, chosen, force_download=force_download, **options))
+    except VocabularyError:
+        raise
+    except Exception as error:
+        raise VocabularyError(f"{place}: {_explain(error)}") from error
+
+
+def _pick(names: Iterable[str], place: str) -> str:
+    """The vocabulary file of a repository: at the top, or else in the folder that comes first."""
+    folders: dict[PurePosixPath, list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        folders.setdefault(path.parent, []).append(path.name)
+    for folder in sorted(folders, key=lambda folder: (len(folder.parts), folder)):
+        chosen = choose(folders[folder])
+        if chosen is not None:
+            return str(folder / chosen)
+    raise VocabularyError(f"{place}: the repository holds {WANTED}. Give the id of a Mistral model.")
+
+
+def _cached(folder: str, place: str) -> Path:
+    root = Path(folder)
+    return root / _pick((path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()), place)
+
+
+def _no_connection(error: Exception) -> bool:
+    """Whether the hub could not be reached or is out of order, so that the cache may stand in for it."""
+    from huggingface_hub.errors import HTTPError
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        return bool(getattr(response, "status_code", 0) >= 500)
+    return isinstance(error, (OSError, HTTPError))
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong, and what to do, for the errors that the hub's library raises."""
+    from huggingface_hub import errors
+
+    remedies: tuple[tuple[type[Exception], str], ...] = (
+        (errors.GatedRepoError, "access to this model has to be asked for on its page. Then give a token."),
+        (errors.RevisionNotFoundError, "no such revision. Check the branch, tag or commit."),
+        (errors.RepositoryNotFoundError, "no such repository, or a private one. Check the id, or give a token."),
+        (errors.HFValidationError, f"not the id of a repository ({_first_line(error)}). It reads like `owner/name`."),
+        (errors.LocalEntryNotFoundError, "neither a connection nor a copy in the cache. Connect, or check cache_dir."),
+        (errors.EntryNotFoundError, "the file is listed but missing. Try again, or name a revision."),
+    )
+    for kind, text in remedies:
+        if isinstance(error, kind):
+            return text
+    return f"the download failed ({type(error).__name__}: {_first_line(error)}). Check the connection and try again."
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

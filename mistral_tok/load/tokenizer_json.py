@@ -1,0 +1,199 @@
+"""Hugging Face `tokenizer.json` → Vocabulary: Llama-style BPE with byte fallback, and byte-level BPE.
+
+Not read is what belongs to a call rather than to a vocabulary: truncation, padding, and tokens that a post-processor
+adds. Special tokens are never met in text, which is the tokenizers package's behaviour with `encode_special_tokens` on.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import msgspec
+
+from mistral_tok.load.hf_pipeline import Pipeline, understand
+from mistral_tok.load.hf_roles import roles
+from mistral_tok.load.hf_tokens import AddedToken, Tokens, check_matching, number
+from mistral_tok.load.source import Source, damaged, refused
+from mistral_tok.load.typed_json import decode
+from mistral_tok.load.versions import control_version
+from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
+
+_REMEDY = "Use the tokenizers package for this file, or the official file of the model."
+
+_RESULTS = frozenset([Kind.NORMAL, Kind.USER_DEFINED])
+
+Merges = tuple[tuple[int, int, int], ...]
+
+
+class _File(msgspec.Struct):
+    model: msgspec.Raw
+    version: str = "1.0"
+    added_tokens: list[AddedToken] = []
+    normalizer: dict[str, Any] | None = None
+    pre_tokenizer: dict[str, Any] | None = None
+    post_processor: dict[str, Any] | None = None
+    decoder: dict[str, Any] | None = None
+
+
+class _ModelType(msgspec.Struct):
+    type: str | None = None
+
+
+class _Model(msgspec.Struct):
+    vocab: dict[str, int]
+    merges: list[str | tuple[str, str]]
+    dropout: float | None = None
+    unk_token: str | None = None
+    continuing_subword_prefix: str | None = None
+    end_of_word_suffix: str | None = None
+    byte_fallback: bool = False
+    ignore_merges: bool = False
+
+
+_FILE = msgspec.json.Decoder(_File)
+_TYPE = msgspec.json.Decoder(_ModelType)
+_MODEL = msgspec.json.Decoder(_Model)
+
+
+def read(source: Source) -> Vocabulary:
+    """Parse a tokenizer.json; VocabularyError if it is damaged or does what cannot be followed exactly."""
+    name = source.name
+    file = decode(_FILE, source.data, name)
+    model = _read_model(file, name)
+    pipeline = understand(file.normalizer, file.pre_tokenizer, file.decoder, name)
+    check_matching(file.added_tokens, pipeline.normalizes, name)
+    tokens = number(model.vocab, file.added_tokens, name)
+    byte_level = pipeline.family == "bytelevel"
+    pieces = _byte_level_pieces(tokens, name) if byte_level else _llama_pieces(tokens, model, name)
+    found = roles(tokens.ids, model.unk_token, file.post_processor, source.beside, name)
+    controls = {content for content, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind == Kind.CONTROL}
+    return Vocabulary(
+        name=name,
+        family=pipeline.family,
+        version=control_version(controls),
+        pieces=tuple(pieces),
+        kinds=bytes(tokens.kinds),
+        ranks=array("I", [NEVER]) * len(pieces),
+        merges=_merges(model, tokens, byte_level, name),
+        pattern=pipeline.pattern,
+        prefix=pipeline.prefix,
+        split_spaces=pipeline.split_spaces,
+        whole_pieces=model.ignore_merges,
+        config=_config(pipeline, tokens),
+        bos_id=found["bos"],
+        eos_id=found["eos"],
+        unk_id=found["unk"],
+        pad_id=found["pad"],
+    )
+
+
+def _read_model(file: _File, name: str) -> _Model:
+    if file.version != "1.0":
+        raise refused(name, "$.version", f"{file.version!r} instead of '1.0'", _REMEDY)
+    kind = decode(_TYPE, file.model, name).type
+    if kind not in (None, "BPE"):
+        raise refused(name, "$.model.type", f"a {kind} model, not BPE", _REMEDY)
+    model = decode(_MODEL, file.model, name)
+    checks = (
+        (not model.dropout, "dropout", "merges are dropped at random"),
+        (not model.continuing_subword_prefix, "continuing_subword_prefix", "pieces inside words carry a prefix"),
+        (not model.end_of_word_suffix, "end_of_word_suffix", "pieces at word ends carry a suffix"),
+    )
+    for fine, key, problem in checks:
+        if not fine:
+            raise refused(name, f"$.model.{key}", problem, _REMEDY)
+    return model
+
+
+def _config(pipeline: Pipeline, tokens: Tokens) -> dict[str, object]:
+    config: dict[str, object] = {"format": "tokenizer.json"}
+    if pipeline.prefix != "never" and Kind.USER_DEFINED in tokens.kinds:
+        config["prefix_scope"] = pipeline.scope
+    if pipeline.drops_gaps:
+        config["unmatched"] = "drop"
+    return config
+
+
+def _llama_pieces(tokens: Tokens, model: _Model, name: str) -> list[bytes]:
+    """UTF-8 of the contents; `<0x41>` becomes its byte, and its kind BYTE."""
+    if not model.byte_fallback:
+        raise refused(name, "$.model.byte_fallback", "the model has no byte fallback", _REMEDY)
+    if model.ignore_merges:
+        raise refused(name, "$.model.ignore_merges", "whole texts are looked up before merging", _REMEDY)
+    bytes_by_name = {f"<0x{value:02X}>": bytes([value]) for value in range(256)}
+    pieces: list[bytes] = []
+    for i, content in enumerate(tokens.contents):
+        kind = tokens.kinds[i]
+        if content in bytes_by_name:
+            if kind != Kind.NORMAL:
+                raise refused(name, f"id {i}", f"the byte piece {content} is an added token too", _REMEDY)
+            tokens.kinds[i] = Kind.BYTE
+        if kind == Kind.CONTROL and len(content) == 1 and content in model.vocab:
+            raise refused(name, f"id {i}", f"special {content!r} can be met in ordinary text", _REMEDY)
+        if (kind == Kind.NORMAL and " " in content) or (kind == Kind.USER_DEFINED and SPACE in content):
+            raise refused(name, f"id {i}", f"{content[:40]!r} mixes up the two kinds of space", _REMEDY)
+        pieces.append(bytes_by_name.get(content) or content.encode())
+    return pieces
+
+
+def _byte_level_pieces(tokens: Tokens, name: str) -> list[bytes]:
+    """Bytes of the contents, undoing GPT-2's alphabet for pieces of the model; single bytes get the kind BYTE."""
+    to_latin = _latin_of_alphabet()
+    pieces: list[bytes] = []
+    for i, content in enumerate(tokens.contents):
+        if tokens.kinds[i] != Kind.NORMAL:
+            if tokens.kinds[i] == Kind.USER_DEFINED and not content.isascii():
+                problem = f"added token {content[:40]!r} is not ASCII, so that it may decode as bytes"
+                raise refused(name, f"id {i}", problem, _REMEDY)
+            pieces.append(content.encode())
+            continue
+        try:
+            piece = content.translate(to_latin).encode("latin-1")
+        except UnicodeEncodeError as error:
+            problem = f"{content[:40]!r} is not written in GPT-2's byte alphabet"
+            raise refused(name, f"$.model.vocab, id {i}", problem, _REMEDY) from error
+        if len(piece) == 1:
+            tokens.kinds[i] = Kind.BYTE
+        pieces.append(piece)
+    return pieces
+
+
+def _latin_of_alphabet() -> dict[int, int]:
+    """Code points of GPT-2's byte alphabet → the bytes that they stand for; other small code points → one past a byte.
+
+    The alphabet shows printable Latin-1 characters as themselves and the remaining bytes, in order, from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [value for value in range(256) if value not in set(printable)]
+    table = dict.fromkeys(others, 0xFFFD)
+    table.update((0x100 + i, value) for i, value in enumerate(others))
+    return table
+
+
+def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merges:
+    """Triples of ids in order of priority. A pair that is listed twice counts where it stands last, as in tokenizers.
+
+    Merges with byte pieces are refused where those stand for bytes without a character, outside byte-level files.
+    """
+    ids, kinds = model.vocab, tokens.kinds
+    parts = _RESULTS if not byte_level else _RESULTS | {Kind.BYTE}
+    merged: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for i, pair in enumerate(model.merges):
+        if isinstance(pair, str):
+            left, _, right = pair.partition(" ")
+            if not left or not right or " " in right:
+                raise damaged(name, f"$.model.merges[{i}]", f"{pair[:40]!r} is not two pieces with a space between")
+        else:
+            left, right = pair
+        try:
+            triple = (ids[left], ids[right], ids[left + right])
+        except KeyError as error:
+            problem = f"{str(error.args[0])[:40]!r} is no piece of the vocabulary"
+            raise damaged(name, f"$.model.merges[{i}]", problem) from error
+        if kinds[triple[2]] not in _RESULTS or kinds[triple[0]] not in parts or kinds[triple[1]] not in parts:
+            problem = f"{left[:40]!r} and {right[:40]!r} make or take a special token or a byte"
+            raise refused(name, f"$.model.merges[{i}]", problem, _REMEDY)
+        merged.pop(triple[:2], None)
+        merged[triple[:2]] = triple
+    return tuple(merged.values())
