@@ -50,8 +50,8 @@ class Pipeline:
     """How a file prepares text, in the terms of a Vocabulary.
 
     `scope` says which parts of a text get the prefix when user-defined pieces cut it up: every part between them
-    ("segment"), or only one at the very start ("start"). `drops_gaps`: what the pattern does not match is dropped instead
-    of being a part of its own. `normalizes`: the text is rewritten before added tokens with `normalized` are looked for.
+    ("segment"), or only one at the very start ("start"). `drops_gaps`: what the pattern does not match is dropped
+    instead of being a part of its own. `normalizes`: added tokens with `normalized` are looked for in rewritten text.
     """
 
     family: Family

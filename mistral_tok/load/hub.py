@@ -74,7 +74,8 @@ def _cached(folder: str, place: str) -> Path:
 
 def _no_connection(error: Exception) -> bool:
     """Whether the hub could not be reached or is out of order, so that the cache may stand in for it."""
-    from huggingface_hub.errors import HTTPError
+    # The hub's library re-exports the base error of whichever HTTP client its version uses.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     response = getattr(error, "response", None)
     if response is not None:
