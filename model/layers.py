@@ -1,0 +1,130 @@
+"""The parts of a block that are not attention: norm, projections, gated feed-forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+FEW_ROWS = 16
+"""Up to this many rows a product is bound by reading the weights, not by arithmetic."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": functional.silu,
+    "swish": functional.silu,
+    "gelu": functional.gelu,
+    "gelu_pytorch_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "relu": functional.relu,
+}
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square over the last axis, in float32, then scale in the input's dtype."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.float()
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * y.to(x.dtype)
+
+
+def project(x: Tensor, weight: Tensor) -> Tensor:
+    """X @ weight.T over the last axis, by the kernel that reads `weight` fastest on this device.
+
+    On the CPU, with few rows, the library's matrix product repacks the weight on every call; putting the weight on the
+    left avoids that (measured with two threads: 1.4 times the bandwidth in bfloat16, 1.5 times in float32 with 8 rows).
+    """
+    rows = x.numel() // x.shape[-1]
+    if x.device.type != "cpu" or rows > FEW_ROWS or torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return functional.linear(x, weight)
+    if rows == 1:
+        return torch.mv(weight, x.reshape(-1)).view(*x.shape[:-1], -1)
+    return torch.mm(weight, x.reshape(rows, -1).t()).t().reshape(*x.shape[:-1], -1)
+
+
+class Linear(nn.Linear):
+    """A linear map without bias, computed by `project`; to everybody else an `nn.Linear`."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        super().__init__(columns, rows, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return project(input, self.weight)
+
+
+class Joined(nn.Module):
+    """Base of a module some of whose `Linear`s read the same input and share one block of memory.
+
+    Every map stays a parameter of its own under its own name. As the weights lie behind one another, inference reads
+    them with a single product. Whoever replaces, wraps, hooks or moves one of the maps gets the single products
+    instead.
+    """
+
+    _joined: Tensor | None = None
+    _names: tuple[str, ...] = ()
+    _starts: tuple[int, ...] = ()
+
+    def join(self, *names: str) -> None:
+        """Lay the weights of `names` behind one another, in that order; at most these weights are copied."""
+        self._names = names or self._names
+        self._joined = None
+        maps = [getattr(self, name) for name in self._names]
+        if not all(type(m) is Linear and type(m.weight) is nn.Parameter for m in maps):
+            return
+        weights = [m.weight.data for m in maps]
+        if weights[0].is_meta or len({(w.dtype, w.device) for w in weights}) > 1:
+            return
+        self._joined = torch.cat(weights)
+        parts = torch.split(self._joined, [len(w) for w in weights])
+        self._starts = tuple(part.data_ptr() for part in parts)
+        for m, part in zip(maps, parts, strict=True):
+            m.weight.data = part
+
+    def each(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Outputs of the joined maps, in order."""
+        maps: list[Any] = [self._modules[name] for name in self._names]
+        if self._joined is None or torch.compiler.is_compiling() or torch.is_grad_enabled() or not self._intact(maps):
+            return tuple(m(x) for m in maps)
+        return torch.split(project(x, self._joined), [m.out_features for m in maps], dim=-1)
+
+    def _intact(self, maps: list[Any]) -> bool:
+        for m, start in zip(maps, self._starts, strict=True):
+            if type(m) is not Linear or m._forward_hooks or m._forward_pre_hooks or m.weight.data_ptr() != start:
+                return False
+        return True
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._joined = None  # gives the old block back as its parts are moved
+        result = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.join()
+        return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_joined"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.join()
+
+
+class MLP(Joined):
+    """SwiGLU: down(act(gate(x)) * up(x))."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int, activation: str) -> None:
+        super().__init__()
+        self.gate_proj = Linear(hidden_size, intermediate_size)
+        self.up_proj = Linear(hidden_size, intermediate_size)
+        self.down_proj = Linear(intermediate_size, hidden_size)
+        self.activation = activation
+        self.join("gate_proj", "up_proj")
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.each(x)
+        return self.down_proj(ACTIVATIONS[self.activation](gate) * up)  # type: ignore[no-any-return]
