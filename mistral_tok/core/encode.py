@@ -1,0 +1,335 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Text to ids: takes strings apart into UTF-8, hands them to a worker, and makes lists or arrays of the result.
+
+An `Encoder` does not change after construction. Workers, which remember segments, are taken from a pool for the time of a call,
+so that any number of threads may encode at once; the interpreter lock is released while long texts and batches are encoded.
+"""
+
+import cython
+from cython.cimports.cpython.bytearray import PyByteArray_FromStringAndSize
+from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize, PyUnicode_GET_LENGTH
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memchr, memcmp
+from cython.cimports.mistral_tok.core.fast import mt_list
+from cython.cimports.mistral_tok.core.tables import Tables
+from cython.cimports.mistral_tok.core.worker import Worker
+
+COMPILED: bool = cython.compiled
+
+UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
+KEPT_IDS = cython.declare(uint64_t, 1 << 22)  # ids that a worker's buffer may keep between calls
+
+
+@cython.cclass
+class Encoder:
+    """Encodes strings with the tables of an image.
+
+    `scanner` is 0 where segments are cut by the vocabulary alone, 1 for Tekken's pattern, 2 when `splitter` gives the segments:
+    a function from a string to (ends in UTF-8 bytes as array('Q')). `prefix`: 0 none, 1 a space before every text, 2 unless it
+    starts with one.
+    """
+
+    tables: Tables
+    scanner: cython.int
+    prefix: cython.int
+    splitter: object
+    pool: list
+    ints: list
+    sets_log2: int
+    arena_log2: int
+    marks: cython.pointer(uint32_t)
+    mark_count: cython.int
+    mark_first: cython.int
+
+    def __cinit__(self):
+        self.marks = cython.NULL
+
+    def __init__(self, image, scanner: int, prefix: int, splitter: object, sets_log2: int, arena_log2: int):
+        self.tables = image.tables
+        self.scanner = scanner
+        self.prefix = prefix
+        self.splitter = splitter
+        self.sets_log2 = sets_log2
+        self.arena_log2 = arena_log2
+        self.pool = []
+        self.ints = []
+        defined = memoryview(image.sections["user_defined"]).cast("B").cast("I")
+        self.mark_count = len(defined)
+        self.marks = cython.cast(cython.pointer(uint32_t), malloc(4 * (self.mark_count + 1)))
+        if self.marks == cython.NULL:
+            raise MemoryError("No memory for the list of user-defined pieces.")
+        firsts = set()
+        for i in range(self.mark_count):
+            self.marks[i] = defined[i]
+            firsts.add(self.tables.t.blob[self.tables.t.offsets[defined[i]]])
+        self.mark_first = firsts.pop() if len(firsts) == 1 else -1
+
+    def __dealloc__(self):
+        free(self.marks)
+
+    def encode(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> list:
+        """Return the ids of a text as a list, `head` before and `tail` after it where they are not negative."""
+        worker: Worker = self.take()
+        k: int64_t
+        try:
+            k = self.run(worker, text, head, tail)
+            return mt_list(self.shared_ints(), worker.ids, k)
+        finally:
+            self.give(worker)
+
+    def array(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> bytearray:
+        """Return the ids of a text as int32 in the machine's byte order."""
+        worker: Worker = self.take()
+        k: int64_t
+        try:
+            k = self.run(worker, text, head, tail)
+            return PyByteArray_FromStringAndSize(cython.cast(cython.p_char, worker.ids), 4 * k)
+        finally:
+            self.give(worker)
+
+    def count(self, text: str) -> int:
+        """Return the number of ids of a text."""
+        worker: Worker = self.take()
+        try:
+            return self.run(worker, text, -1, -1)
+        finally:
+            self.give(worker)
+
+    def lists(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int) -> list:
+        """Return the ids of each of `texts[start:stop]` as a list of lists."""
+        worker: Worker = self.take()
+        splits: list = []
+        result: list = []
+        at: int64_t = 0
+        end: int64_t
+        try:
+            self.many(worker, texts, start, stop, head, tail, splits)
+            ints = self.shared_ints()
+            for split in splits:
+                end = split
+                result.append(mt_list(ints, worker.ids + at, end - at))
+                at = end
+            return result
+        finally:
+            self.give(worker)
+
+    def ragged(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int) -> tuple:
+        """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it."""
+        worker: Worker = self.take()
+        splits: list = []
+        try:
+            self.many(worker, texts, start, stop, head, tail, splits)
+            size: int64_t = splits[len(splits) - 1] if splits else 0
+            return PyByteArray_FromStringAndSize(cython.cast(cython.p_char, worker.ids), 4 * size), splits
+        finally:
+            self.give(worker)
+
+    @cython.cfunc
+    def shared_ints(self) -> list:
+        """Return the int objects of all ids, made when first needed."""
+        if not self.ints:
+            self.ints = list(range(self.tables.t.n_pieces))
+        return self.ints
+
+    @cython.cfunc
+    def take(self) -> Worker:
+        if self.pool:
+            return self.pool.pop()
+        return Worker(self.tables, self.scanner, self.sets_log2, self.arena_log2)
+
+    @cython.cfunc
+    def give(self, worker: Worker) -> cython.void:
+        if worker.ids_room > KEPT_IDS:
+            free(worker.ids)
+            worker.ids = cython.NULL
+            worker.ids_room = 0
+        if worker.text_room > KEPT_IDS:
+            free(worker.text)
+            worker.text = cython.NULL
+            worker.text_room = 0
+        self.pool.append(worker)
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def run(self, worker: Worker, text: str, head: int32_t, tail: int32_t) -> int64_t:
+        """Encode one text into the worker's buffer."""
+        k: int64_t = self.append(worker, text, head, tail, 0)
+        return k
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def many(
+        self,
+        worker: Worker,
+        texts: list,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        head: int32_t,
+        tail: int32_t,
+        splits: list,
+    ) -> int64_t:
+        """Encode texts one after the other into the worker's buffer, without the lock; note where each ends."""
+        count: cython.Py_ssize_t = stop - start
+        held: list = texts[start:stop]  # keeps the strings alive while the lock is released
+        pointers: cython.pointer(cython.p_char)
+        sizes: cython.pointer(cython.Py_ssize_t)
+        i: cython.Py_ssize_t
+        k: int64_t = 0
+        room: uint64_t = 0
+        if self.scanner == 2:
+            for text in held:
+                k = self.append(worker, text, head, tail, k)
+                splits.append(k)
+            return k
+        pointers = cython.cast(cython.pointer(cython.p_char), malloc(16 * (count + 1)))
+        if pointers == cython.NULL:
+            raise MemoryError("No memory to encode a batch.")
+        sizes = cython.cast(cython.pointer(cython.Py_ssize_t), pointers + count + 1)
+        try:
+            for i in range(count):
+                pointers[i] = cython.cast(cython.p_char, PyUnicode_AsUTF8AndSize(held[i], cython.address(sizes[i])))
+                room += sizes[i] + 3
+            with cython.nogil:
+                if not worker.reserve(room):
+                    k = -1
+                for i in range(count):
+                    if k >= 0:
+                        k = self.one(worker, cython.cast(cython.pointer(cython.const[uint8_t]), pointers[i]), sizes[i], head, tail, k)
+                        sizes[i] = k
+            if k < 0:
+                raise MemoryError("No memory to encode a batch.")
+            for i in range(count):
+                splits.append(sizes[i])
+        finally:
+            free(pointers)
+        return k
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def append(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
+        """Append the ids of one text to the worker's buffer."""
+        n: cython.Py_ssize_t = 0
+        p: cython.pointer(cython.const[uint8_t])
+        if text is None:
+            raise TypeError("Expected str, got None.")
+        if self.scanner == 2:
+            return self.append_split(worker, text, head, tail, k)
+        if PyUnicode_GET_LENGTH(text) > 1 << 22 and not text.isascii():
+            data: bytes = text.encode()  # a large text is not left twice in memory
+            n = len(data)
+            p = cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, data))
+        else:
+            p = cython.cast(cython.pointer(cython.const[uint8_t]), PyUnicode_AsUTF8AndSize(text, cython.address(n)))
+        if n < UNLOCK:
+            k = self.one(worker, p, n, head, tail, k)
+        else:
+            with cython.nogil:
+                k = self.one(worker, p, n, head, tail, k)
+        if k < 0:
+            raise MemoryError(f"No memory to encode a text of {n} bytes.")
+        return k
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def append_split(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
+        """Append the ids of a text that a function cuts: it yields strings with their segments' ends, and ids as they are."""
+        n: cython.Py_ssize_t = 0
+        p: cython.pointer(cython.const[uint8_t])
+        if not worker.reserve(k + 2):
+            raise MemoryError("No memory to encode a text.")
+        if head >= 0:
+            worker.ids[k] = head
+            k += 1
+        for part, ends in self.splitter(text):
+            if ends is None:
+                worker.reserve(k + 2)
+                worker.ids[k] = part
+                k += 1
+                continue
+            view: uint64_t[::1] = ends
+            p = cython.cast(cython.pointer(cython.const[uint8_t]), PyUnicode_AsUTF8AndSize(part, cython.address(n)))
+            if view.shape[0]:
+                k = worker.encode_spans(p, n, cython.address(view[0]), view.shape[0], k)
+            if k < 0:
+                raise MemoryError("No memory to encode a text.")
+        if tail >= 0:
+            worker.reserve(k + 2)
+            worker.ids[k] = tail
+            k += 1
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def one(
+        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, head: int32_t, tail: int32_t, k: int64_t
+    ) -> int64_t:
+        """Append the ids of one text in UTF-8; −1 without memory."""
+        prefix: cython.bint = self.prefix == 1
+        if not worker.reserve(k + n + 4):
+            return -1
+        if head >= 0:
+            worker.ids[k] = head
+            k += 1
+        if self.prefix == 2 and n > 0:
+            prefix = p[0] != 32 and not (n > 2 and p[0] == 0xE2 and p[1] == 0x96 and p[2] == 0x81)
+        if self.mark_count:
+            k = self.with_marks(worker, p, n, prefix, k)
+        else:
+            k = worker.encode(p, n, prefix, k)
+        if k >= 0 and tail >= 0:
+            worker.ids[k] = tail
+            k += 1
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def with_marks(
+        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, prefix: cython.bint, k: int64_t
+    ) -> int64_t:
+        """Encode around user-defined pieces, the longest at each place, which no merge touches."""
+        at: uint64_t = 0
+        start: uint64_t = 0
+        mark: cython.int
+        while k >= 0:
+            mark = self.find_mark(p, n, cython.address(at))
+            if mark < 0:
+                break
+            if at > start:
+                k = worker.encode(p + start, at - start, prefix and start == 0, k)
+            elif prefix and at == 0:
+                k = worker.encode(cython.cast(cython.pointer(cython.const[uint8_t]), b" "), 1, False, k)
+            if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + (n - at) + 4):
+                return -1
+            worker.ids[k] = cython.cast(int32_t, self.marks[mark])
+            k += 1
+            at += self.tables.t.offsets[self.marks[mark] + 1] - self.tables.t.offsets[self.marks[mark]]
+            start = at
+        if k >= 0 and start < n:
+            k = worker.encode(p + start, n - start, prefix and start == 0, k)
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def find_mark(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, at: cython.pointer(uint64_t)) -> cython.int:
+        """Find the next user-defined piece from `at[0]` on and move there; −1 for none."""
+        i: cython.int
+        offset: uint32_t
+        size: uint32_t
+        found: cython.pointer(cython.void)
+        while at[0] < n:
+            if self.mark_first >= 0:
+                found = cython.cast(cython.pointer(cython.void), memchr(p + at[0], self.mark_first, n - at[0]))
+                if found == cython.NULL:
+                    return -1
+                at[0] = cython.cast(cython.pointer(cython.const[uint8_t]), found) - p
+            for i in range(self.mark_count):
+                offset = self.tables.t.offsets[self.marks[i]]
+                size = self.tables.t.offsets[self.marks[i] + 1] - offset
+                if size <= n - at[0] and memcmp(self.tables.t.blob + offset, p + at[0], size) == 0:
+                    return i
+            at[0] += 1
+        return -1

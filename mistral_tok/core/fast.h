@@ -1,0 +1,188 @@
+/* Words, hashes and table probes of the core: what Cython has no words for. Everything here is inline and free of
+ * allocation. Tables are read-only memory that core/image.py checked; `mt_cache` alone is written to. */
+#ifndef MISTRAL_TOK_FAST_H
+#define MISTRAL_TOK_FAST_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define mt_likely(x) __builtin_expect(!!(x), 1)
+#define mt_prefetch(p) __builtin_prefetch(p)
+#else
+#define mt_likely(x) (x)
+#define mt_prefetch(p) ((void)(p))
+#endif
+
+#define MT_NO_RULE 0x3FFFFFu /* largest value of the 22 bits that a pair slot has for its rule */
+#define MT_NO_SYMBOL 0x1FFFFFu
+#define MT_EMPTY UINT64_MAX
+
+/* The sections of a table image; see core/image.py for what each holds. */
+typedef struct {
+    const uint32_t *offsets;       /* symbols + 1: where each symbol's bytes start in `blob` */
+    const uint8_t *blob;
+    const uint8_t *kinds;          /* pieces */
+    const uint16_t *chars;         /* symbols: characters in the piece (families with a space mark) */
+    const uint8_t *itself;         /* symbols: 1 where merging the piece's own bytes gives the piece */
+    const uint32_t *piece_hash;    /* symbol + 1, or 0 */
+    uint64_t piece_mask;
+    const uint64_t *pairs;         /* left << 43 | right << 22 | rule */
+    uint64_t pair_mask;
+    const uint32_t *rule_result;
+    const uint32_t *rule_rank;
+    const uint32_t *symbol_rank;   /* symbols: lowest rank of a rule that makes it */
+    const uint8_t *ascii_joins;    /* 128 x 128 */
+    const uint64_t *joins;         /* hashed bitmap over pairs of characters */
+    uint32_t joins_shift;
+    const uint64_t *fragment_joins; /* 256 x 256 bits: last byte of a character, first byte of the next */
+    const uint32_t *byte_symbols;  /* 256 */
+    const uint16_t *class_index;   /* code point >> 7 -> block */
+    const uint8_t *classes;        /* blocks of 128 */
+    uint32_t n_pieces, n_symbols, n_rules, longest;
+    uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */
+    uint8_t ties;                  /* rules of equal rank exist */
+    uint8_t split_spaces;          /* a space always starts a segment */
+} mt_tables;
+
+/* One remembered segment: up to 15 bytes, their number in bits 56-59 of k1, the number of ids in bits 60-63. */
+typedef struct {
+    uint64_t k0, k1;
+    int32_t ids[4];
+} mt_slot;
+
+static inline uint64_t mt_load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+
+static inline uint64_t mt_mix(uint64_t h) { h ^= h >> 32; h *= 0x9E3779B97F4A7C15u; return h ^ (h >> 29); }
+
+/* The hash of pieces is taken byte by byte, so that all prefixes of a text are hashed in one pass. */
+static inline uint64_t mt_hash_step(uint64_t h, uint8_t byte) { return (h ^ byte) * 0x100000001B3u; }
+#define MT_HASH_SEED 0xCBF29CE484222325u
+
+static inline uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h) {
+    for (uint64_t i = mt_mix(h) & t->piece_mask;; i = (i + 1) & t->piece_mask) {
+        uint32_t s = t->piece_hash[i];
+        if (s == 0) return MT_NO_SYMBOL;
+        s -= 1;
+        uint32_t at = t->offsets[s];
+        if (t->offsets[s + 1] - at == n && memcmp(t->blob + at, p, n) == 0) return s;
+    }
+}
+
+static inline uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n) {
+    uint64_t h = MT_HASH_SEED;
+    for (uint32_t i = 0; i < n; i++) h = mt_hash_step(h, p[i]);
+    return mt_find_piece(t, p, n, h);
+}
+
+static inline uint64_t mt_pair_start(uint64_t key) { return mt_mix(key * 0xD6E8FEB86659FD93u); }
+
+static inline uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right) {
+    uint64_t key = (uint64_t)left << 21 | right;
+    for (uint64_t i = mt_pair_start(key) & t->pair_mask;; i = (i + 1) & t->pair_mask) {
+        uint64_t slot = t->pairs[i];
+        if (slot >> 22 == key) return (uint32_t)slot & MT_NO_RULE;
+        if (slot == MT_EMPTY) return MT_NO_RULE;
+    }
+}
+
+/* Decodes one character of valid UTF-8 and says how many bytes it has. */
+static inline uint32_t mt_char(const uint8_t *p, uint32_t *size) {
+    uint32_t c = p[0];
+    if (c < 0x80) { *size = 1; return c; }
+    if (c < 0xE0) { *size = 2; return (c & 31) << 6 | (p[1] & 63); }
+    if (c < 0xF0) { *size = 3; return (c & 15) << 12 | (p[1] & 63) << 6 | (p[2] & 63); }
+    *size = 4;
+    return (c & 7) << 18 | (p[1] & 63) << 12 | (p[2] & 63) << 6 | (p[3] & 63);
+}
+
+static inline uint32_t mt_join_hash(uint32_t a, uint32_t b) { return (a * 0x9E3779B1u) ^ (b * 0x85EBCA6Bu + 0x27D4EB2Fu); }
+
+static inline int mt_joins_hashed(const mt_tables *t, uint32_t a, uint32_t b) {
+    uint32_t h = (mt_join_hash(a, b) * 0xC2B2AE35u) >> t->joins_shift;
+    return (int)(t->joins[h >> 6] >> (h & 63) & 1);
+}
+
+/* Could a merge ever cross from character `a` (last byte `last`) into `b` (first byte `first`)? Never wrongly no. */
+static inline int mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_t last, uint8_t first) {
+    if (a < 128 && b < 128) return t->ascii_joins[a << 7 | b];
+    if (mt_joins_hashed(t, a, b)) return 1;
+    uint32_t f = (uint32_t)last << 8 | first;
+    return (int)(t->fragment_joins[f >> 6] >> (f & 63) & 1);
+}
+
+static inline uint8_t mt_class(const mt_tables *t, uint32_t c) {
+    return t->classes[(uint32_t)t->class_index[c >> 7] << 7 | (c & 127)];
+}
+
+static const uint64_t mt_keep[9] = {0, 0xFFu, 0xFFFFu, 0xFFFFFFu, 0xFFFFFFFFu, 0xFFFFFFFFFFu, 0xFFFFFFFFFFFFu,
+                                    0xFFFFFFFFFFFFFFu, UINT64_MAX};
+
+/* The key of a segment of 1 to 15 bytes of which `room` bytes may be read. */
+static inline void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1) {
+    uint8_t tail[16];
+    if (!mt_likely(room >= 16)) {
+        memset(tail, 0, 16);
+        memcpy(tail, p, n);
+        p = tail;
+    }
+    uint64_t a = mt_load64(p), b = mt_load64(p + 8);
+    uint32_t low = n < 8 ? n : 8;
+    *k0 = a & mt_keep[low];
+    *k1 = (b & mt_keep[n - low]) | (uint64_t)n << 56;
+}
+
+static inline uint64_t mt_key_hash(uint64_t k0, uint64_t k1) {
+    uint64_t h = (k0 ^ (k1 << 29 | k1 >> 35)) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
+#define MT_KEY_BITS 0x0FFFFFFFFFFFFFFFu
+
+/* Writes the ids of a remembered segment to `out`, which has room for four, and says how many; 0 when it is not known. */
+static inline uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out) {
+    if (mt_likely(set[0].k0 == k0 && (set[0].k1 & MT_KEY_BITS) == k1)) {
+        memcpy(out, set[0].ids, 16);
+        return (uint32_t)(set[0].k1 >> 60);
+    }
+    if (set[1].k0 == k0 && (set[1].k1 & MT_KEY_BITS) == k1) {
+        memcpy(out, set[1].ids, 16);
+        return (uint32_t)(set[1].k1 >> 60);
+    }
+    return 0;
+}
+
+/* Remembers a segment in its set of two: the newest comes first, the older of the two goes. */
+static inline void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n) {
+    set[1] = set[0];
+    set[0].k0 = k0;
+    set[0].k1 = k1 | (uint64_t)n << 60;
+    for (uint32_t i = 0; i < 4; i++) set[0].ids[i] = i < n ? ids[i] : 0;
+}
+
+/* A list of the shared int objects of `ids`, every one of which is below the length of `ints`. */
+static inline PyObject *mt_list(PyObject *ints, const int32_t *ids, Py_ssize_t n) {
+    PyObject *list = PyList_New(n);
+    if (list == NULL) return NULL;
+    PyObject **objects = ((PyListObject *)ints)->ob_item, **out = ((PyListObject *)list)->ob_item;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *o = objects[ids[i]];
+        Py_INCREF(o);
+        out[i] = o;
+    }
+    return list;
+}
+
+/* A checksum that finds damage, not malice: four lanes of eight bytes; `n` is a multiple of 32. */
+static inline uint64_t mt_checksum(const uint8_t *p, uint64_t n) {
+    uint64_t a = 1, b = 2, c = 3, d = 4;
+    for (uint64_t i = 0; i < n; i += 32) {
+        a = (a ^ mt_load64(p + i)) * 0x9E3779B97F4A7C15u;
+        b = (b ^ mt_load64(p + i + 8)) * 0xC2B2AE3D27D4EB4Fu;
+        c = (c ^ mt_load64(p + i + 16)) * 0x165667B19E3779F9u;
+        d = (d ^ mt_load64(p + i + 24)) * 0xD6E8FEB86659FD93u;
+    }
+    return mt_mix(a) ^ mt_mix(b + 1) ^ mt_mix(c + 2) ^ mt_mix(d + 3) ^ n;
+}
+#endif

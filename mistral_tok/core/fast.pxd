@@ -1,0 +1,60 @@
+# Declarations of fast.h for the modules of the core.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t
+
+cdef extern from "fast.h" nogil:
+    ctypedef struct mt_tables:
+        const uint32_t *offsets
+        const uint8_t *blob
+        const uint8_t *kinds
+        const uint16_t *chars
+        const uint8_t *itself
+        const uint32_t *piece_hash
+        uint64_t piece_mask
+        const uint64_t *pairs
+        uint64_t pair_mask
+        const uint32_t *rule_result
+        const uint32_t *rule_rank
+        const uint32_t *symbol_rank
+        const uint8_t *ascii_joins
+        const uint64_t *joins
+        uint32_t joins_shift
+        const uint64_t *fragment_joins
+        const uint32_t *byte_symbols
+        const uint16_t *class_index
+        const uint8_t *classes
+        uint32_t n_pieces
+        uint32_t n_symbols
+        uint32_t n_rules
+        uint32_t longest
+        uint8_t marked
+        uint8_t ties
+        uint8_t split_spaces
+
+    ctypedef struct mt_slot:
+        uint64_t k0
+        uint64_t k1
+
+    uint32_t MT_NO_RULE
+    uint32_t MT_NO_SYMBOL
+    uint64_t MT_HASH_SEED
+    uint64_t MT_EMPTY
+    void mt_prefetch(const void *p)
+    uint64_t mt_mix(uint64_t h)
+    uint64_t mt_hash_step(uint64_t h, uint8_t byte)
+    uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h)
+    uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)
+    uint64_t mt_pair_start(uint64_t key)
+    uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)
+    uint32_t mt_char(const uint8_t *p, uint32_t *size)
+    uint32_t mt_join_hash(uint32_t a, uint32_t b)
+    bint mt_joins_hashed(const mt_tables *t, uint32_t a, uint32_t b)
+    bint mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_t last, uint8_t first)
+    uint8_t mt_class(const mt_tables *t, uint32_t c)
+    void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1)
+    uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
+    uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out)
+    void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n)
+    uint64_t mt_checksum(const uint8_t *p, uint64_t n)
+
+cdef extern from "fast.h":
+    object mt_list(object ints, const int32_t *ids, Py_ssize_t n)

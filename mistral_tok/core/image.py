@@ -1,0 +1,208 @@
+"""The table image: everything the compiled core reads, as one block of bytes that can be cached and memory-mapped.
+
+Layout: magic, format number, checksum and section table in a header of 1,024 bytes, then the sections, each at a multiple of 64.
+An image is made from a `Vocabulary` by `make_image` and opened by `open_image`, which refuses anything whose checksum,
+shape or indices are not right: what passes cannot make the core read out of bounds or loop for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from array import array
+from collections.abc import Iterable
+from importlib.resources import files
+from itertools import accumulate
+
+from mistral_tok.core import build, tables
+from mistral_tok.core.verify import verify
+from mistral_tok.errors import VocabularyError
+from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
+
+FORMAT = 1
+"""Raised whenever the layout or the meaning of a section changes."""
+
+MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
+SECTIONS = (
+    "meta offsets blob kinds chars itself piece_hash pairs rule_result rule_rank symbol_rank "
+    "ascii_joins joins fragment_joins byte_symbols class_index classes user_defined"
+).split()
+HEADER = 1024
+PADDING = 64
+TEKKEN_PATTERN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CLASS_BITS = {"U": 1, "L": 2, "B": 3, "M": 1 | 2 | 32 | 64, "N": 4, "S": 8 | 64, "": 32 | 64}
+
+
+def make_image(vocab: Vocabulary) -> bytes:
+    """Turn a vocabulary into a table image. Raises `VocabularyError` when its rules cannot be expressed."""
+    marked = vocab.family == "sentencepiece"
+    surfaces, extras = _surfaces(vocab, marked)
+    n, total = len(vocab.pieces), len(surfaces) + len(extras)
+    symbols = surfaces + extras
+    if total >= 1 << 20:
+        raise VocabularyError(f"{vocab.name}: {total} symbols; at most {(1 << 20) - 1} are supported.")
+    parts: dict[str, bytes | bytearray | array[int]] = {
+        "offsets": array("I", accumulate(map(len, symbols), initial=0)),
+        "blob": b"".join(symbols) + bytes(PADDING),
+        "kinds": vocab.kinds,
+        "chars": array("H", [len(s.decode("utf-8", "replace")) for s in symbols]) if marked else b"",
+        "itself": bytes(total),
+        "byte_symbols": _byte_symbols(vocab),
+        "user_defined": _user_defined(vocab, surfaces),
+    }
+    take = _take(vocab, marked) + bytes([1]) * len(extras)
+    parts["piece_hash"] = build.piece_hash(parts["blob"], parts["offsets"], take)
+    parts["class_index"], parts["classes"] = _classes() if vocab.pattern == TEKKEN_PATTERN else (b"", b"")
+    for name in ("pairs", "rule_result", "rule_rank", "symbol_rank", "joins"):
+        parts[name] = b""
+    parts["ascii_joins"] = parts["fragment_joins"] = b""
+    longest = max(map(len, symbols))
+    shape = (n, total, longest, marked)
+    ties = _rules(vocab, take, parts, shape)
+    opened = tables.Tables(parts, *shape, ties, vocab.split_spaces)
+    bits = 16 if marked else 19
+    parts["ascii_joins"], parts["joins"], parts["fragment_joins"] = build.joins(opened, take, bits, vocab.split_spaces)
+    parts["itself"] = take if vocab.whole_pieces else build.reachable(opened, take)
+    parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
+    return _pack(parts)
+
+
+def _surfaces(vocab: Vocabulary, marked: bool) -> tuple[list[bytes], list[bytes]]:
+    """Return what each piece looks like in text, and the characters inside pieces that are no piece themselves."""
+    if not marked:
+        return list(vocab.pieces), []
+    mark = SPACE.encode()
+    text = (Kind.NORMAL, Kind.USER_DEFINED)
+    surfaces = [p.replace(mark, b" ") if k in text else p for p, k in zip(vocab.pieces, vocab.kinds, strict=True)]
+    for i, (piece, kind) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)):
+        if kind in text and b" " in piece:
+            raise VocabularyError(f"{vocab.name}: piece {i}, {piece!r}, holds a plain space, which no text can contain.")
+    if vocab.merges is not None:
+        return surfaces, []
+    normal = [s.decode("utf-8") for s, k in zip(surfaces, vocab.kinds, strict=True) if k == Kind.NORMAL]
+    single = {s for s in normal if len(s) == 1}
+    return surfaces, sorted(c.encode() for c in set("".join(normal)) - single)
+
+
+def _take(vocab: Vocabulary, marked: bool) -> bytes:
+    """Mark the pieces that text can become by merging."""
+    wanted = {Kind.NORMAL} if marked else {Kind.NORMAL, Kind.BYTE}
+    return bytes(k in wanted for k in vocab.kinds)
+
+
+def _byte_symbols(vocab: Vocabulary) -> array[int]:
+    found = array("I", bytes(1024))
+    for i, kind in enumerate(vocab.kinds):
+        if kind == Kind.BYTE:
+            found[vocab.pieces[i][0]] = i
+    return found
+
+
+def _user_defined(vocab: Vocabulary, surfaces: list[bytes]) -> array[int]:
+    """List the pieces that are matched in text as they stand, the longest first."""
+    ids = [i for i, k in enumerate(vocab.kinds) if k == Kind.USER_DEFINED]
+    return array("I", sorted(ids, key=lambda i: (-len(surfaces[i]), i)))
+
+
+def _rules(
+    vocab: Vocabulary, take: bytes, parts: dict[str, bytes | bytearray | array[int]], shape: tuple[int, int, int, bool]
+) -> bool:
+    """Fill in the merge rules; tell whether some have equal rank."""
+    n, total = shape[:2]
+    symbol_rank = array("I", [NEVER]) * total
+    if vocab.merges is not None:
+        left, right, made = (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
+        for rank in range(len(made) - 1, -1, -1):
+            symbol_rank[made[rank]] = rank
+        parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
+        parts["rule_result"], parts["symbol_rank"] = array("I", made), symbol_rank
+        return False
+    order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)
+    dense = array("I", accumulate((vocab.ranks[a] != vocab.ranks[b] for a, b in zip(order[1:], order, strict=False)), initial=0))
+    ties = bool(order) and dense[-1] + 1 < len(order)
+    rule_of = array("I", [NEVER]) * total
+    for rule, i in enumerate(order):
+        rule_of[i] = rule
+        symbol_rank[i] = dense[rule] if ties else rule
+    parts["rule_result"], parts["symbol_rank"] = array("I", order), symbol_rank
+    parts["rule_rank"] = dense if ties else b""
+    parts["pairs"] = build.implicit_pairs(tables.Tables(parts, *shape, ties, vocab.split_spaces), rule_of)
+    return ties
+
+
+def _classes() -> tuple[array[int], bytes]:
+    """Read the character classes: a block number for every 128 code points, and the blocks."""
+    flags = bytearray([CLASS_BITS[""]]) * 0x110000
+    for line in files("mistral_tok.core").joinpath("unicode_classes.txt").read_text("ascii").splitlines():
+        first, last, name = line.split()
+        a, b = int(first, 16), int(last, 16) + 1
+        flags[a:b] = bytes([CLASS_BITS[name]]) * (b - a)
+    flags[10] = flags[13] = CLASS_BITS["S"] & ~64 | 16
+    blocks: dict[bytes, int] = {}
+    index = array("H", [blocks.setdefault(bytes(flags[i : i + 128]), len(blocks)) for i in range(0, 0x110000, 128)])
+    return index, b"".join(blocks)
+
+
+def _meta(vocab: Vocabulary, longest: int, ties: bool) -> dict[str, object]:
+    return {
+        "name": vocab.name,
+        "family": vocab.family,
+        "version": vocab.version,
+        "pattern": vocab.pattern,
+        "prefix": vocab.prefix,
+        "split_spaces": vocab.split_spaces,
+        "ids": [vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id],
+        "config": dict(vocab.config),
+        "longest": longest,
+        "ties": ties,
+    }
+
+
+def _pack(parts: dict[str, bytes | bytearray | array[int]]) -> bytes:
+    raw = {name: bytes(parts[name]) for name in SECTIONS}
+    body = bytearray()
+    table = []
+    for name in SECTIONS:
+        table.append((HEADER + len(body), len(raw[name])))
+        body += raw[name]
+        body += bytes(-len(body) % PADDING)
+    head = struct.pack("<20sIQ", MAGIC, FORMAT, build.checksum(body)) + b"".join(struct.pack("<QQ", *row) for row in table)
+    return head.ljust(HEADER, b"\0") + body
+
+
+class Image:
+    """An opened image: `meta` and the tables that the core reads."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        self.sections = dict(zip(SECTIONS, _sections(view), strict=True))
+        self.meta = json.loads(bytes(self.sections["meta"]))
+        self.n_pieces = len(self.sections["kinds"])
+        n_symbols = len(self.sections["offsets"]) // 4 - 1
+        marked = self.meta["family"] == "sentencepiece"
+        self.tables = tables.Tables(
+            self.sections, self.n_pieces, n_symbols, self.meta["longest"], marked, self.meta["ties"], self.meta["split_spaces"]
+        )
+        verify(self.tables, self.sections)
+
+
+def _sections(view: memoryview) -> Iterable[memoryview]:
+    if len(view) < HEADER or len(view) % 32:
+        raise VocabularyError(f"Not a table image: {len(view)} bytes.")
+    magic, version, expected = struct.unpack_from("<20sIQ", view)
+    if magic != MAGIC or version != FORMAT:
+        raise VocabularyError("Not a table image of this version and machine.")
+    if build.checksum(view[HEADER:]) != expected:
+        raise VocabularyError("A table image is damaged: its checksum does not match.")
+    at = struct.calcsize("<20sIQ")
+    for _ in SECTIONS:
+        start, size = struct.unpack_from("<QQ", view, at)
+        if start % PADDING or start > len(view) or size > len(view) - start:
+            raise VocabularyError("A table image is damaged: a section lies outside of it.")
+        yield view[start : start + size]
+        at += 16

@@ -1,0 +1,5 @@
+from mistral_tok.core.fast cimport mt_tables
+
+cdef class Tables:
+    cdef mt_tables t
+    cdef object keep

@@ -1,0 +1,46 @@
+# cython: language_level=3
+"""The sections of a table image as C pointers."""
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+
+
+@cython.cfunc
+def start(section: object) -> cython.pointer(cython.const[uint8_t]):
+    view: cython.const[uint8_t][::1] = section
+    return cython.NULL if view.shape[0] == 0 else cython.address(view[0])
+
+
+@cython.cclass
+class Tables:
+    """Points into buffers that it keeps alive; `image.open_image` makes sure beforehand that what they say is in bounds."""
+
+    def __init__(self, sections: dict, n_pieces: int, n_symbols: int, longest: int, marked: bool, ties: bool, split_spaces: bool):
+        sections = {name: memoryview(part).cast("B") for name, part in sections.items()}
+        self.keep = sections
+        self.t.offsets = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["offsets"]))
+        self.t.blob = start(sections["blob"])
+        self.t.kinds = start(sections["kinds"])
+        self.t.chars = cython.cast(cython.pointer(cython.const[uint16_t]), start(sections["chars"]))
+        self.t.itself = start(sections["itself"])
+        self.t.piece_hash = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["piece_hash"]))
+        self.t.piece_mask = len(sections["piece_hash"]) // 4 - 1
+        self.t.pairs = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["pairs"]))
+        self.t.pair_mask = len(sections["pairs"]) // 8 - 1
+        self.t.rule_result = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["rule_result"]))
+        self.t.rule_rank = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["rule_rank"]))
+        self.t.symbol_rank = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["symbol_rank"]))
+        self.t.ascii_joins = start(sections["ascii_joins"])
+        self.t.joins = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["joins"]))
+        self.t.joins_shift = 32 - (len(sections["joins"]) * 8).bit_length() + 1
+        self.t.fragment_joins = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["fragment_joins"]))
+        self.t.byte_symbols = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["byte_symbols"]))
+        self.t.class_index = cython.cast(cython.pointer(cython.const[uint16_t]), start(sections["class_index"]))
+        self.t.classes = start(sections["classes"])
+        self.t.n_pieces = n_pieces
+        self.t.n_symbols = n_symbols
+        self.t.n_rules = len(sections["rule_result"]) // 4
+        self.t.longest = longest
+        self.t.marked = marked
+        self.t.ties = ties
+        self.t.split_spaces = split_spaces

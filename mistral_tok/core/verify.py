@@ -1,0 +1,104 @@
+# cython: language_level=3, boundscheck=True, wraparound=False
+"""Checks that make a table image safe to read whatever it holds."""
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.mistral_tok.core.fast import MT_EMPTY, MT_NO_RULE
+from cython.cimports.mistral_tok.core.tables import Tables
+
+from mistral_tok.errors import VocabularyError
+
+
+def verify(tables: Tables, sections: dict) -> None:
+    """Raise `VocabularyError` unless every size fits every other, every index is in bounds and every table has a gap."""
+    n: uint32_t = tables.t.n_pieces
+    total: uint32_t = tables.t.n_symbols
+    sizes = {
+        "itself": total,
+        "symbol_rank": 4 * total,
+        "ascii_joins": 128 * 128,
+        "fragment_joins": 8192,
+        "byte_symbols": 1024,
+        "chars": 2 * total if tables.t.marked else 0,
+        "rule_rank": 4 * tables.t.n_rules if tables.t.ties else 0,
+    }
+    for name, size in sizes.items():
+        need(len(sections[name]) == size, name)
+    for name in ("piece_hash", "pairs", "joins"):
+        size = len(sections[name])
+        need(size >= 8 and size & (size - 1) == 0, name)
+    need(0 < n <= total and 0 < tables.t.longest < 1 << 20 and tables.t.joins_shift < 32, "sizes")
+    need(offsets_fit(tables, len(sections["blob"])), "offsets")
+    need(below(sections["byte_symbols"], n) and below(sections["rule_result"], total), "symbols")
+    need(below(sections["user_defined"], n), "user_defined")
+    need(hash_fits(sections["piece_hash"], total), "piece_hash")
+    need(pairs_fit(sections["pairs"], tables.t.n_rules, total), "pairs")
+    need(classes_fit(sections["class_index"], len(sections["classes"])), "classes")
+
+
+def need(ok: bool, name: str) -> None:
+    """Raise unless `ok`."""
+    if not ok:
+        raise VocabularyError(f"A table image is damaged: section {name} is not right.")
+
+
+@cython.cfunc
+def offsets_fit(tables: Tables, blob: uint64_t) -> cython.bint:
+    i: uint32_t
+    if tables.t.offsets[0] != 0 or tables.t.offsets[tables.t.n_symbols] + 64 > blob:
+        return False
+    for i in range(tables.t.n_symbols):
+        if tables.t.offsets[i + 1] < tables.t.offsets[i] or tables.t.offsets[i + 1] - tables.t.offsets[i] > tables.t.longest:
+            return False
+    return True
+
+
+@cython.cfunc
+def below(section: object, limit: uint32_t) -> cython.bint:
+    if len(section) % 4:
+        return False
+    values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
+    i: cython.Py_ssize_t
+    for i in range(values.shape[0]):
+        if values[i] >= limit:
+            return False
+    return True
+
+
+@cython.cfunc
+def hash_fits(section: object, total: uint32_t) -> cython.bint:
+    values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
+    gap: cython.bint = False
+    i: cython.Py_ssize_t
+    for i in range(values.shape[0]):
+        if values[i] > total:
+            return False
+        gap |= values[i] == 0
+    return gap
+
+
+@cython.cfunc
+def pairs_fit(section: object, rules: uint32_t, total: uint32_t) -> cython.bint:
+    values: cython.const[uint64_t][::1] = memoryview(section).cast("B").cast("Q")
+    gap: cython.bint = False
+    i: cython.Py_ssize_t
+    for i in range(values.shape[0]):
+        if values[i] == MT_EMPTY:
+            gap = True
+        elif values[i] & MT_NO_RULE >= rules:
+            return False
+    return gap
+
+
+@cython.cfunc
+def classes_fit(section: object, size: uint32_t) -> cython.bint:
+    if len(section) == 0:
+        return True
+    if len(section) != 2 * 8704 or size % 128:
+        return False
+    values: cython.const[uint16_t][::1] = memoryview(section).cast("B").cast("H")
+    i: cython.Py_ssize_t
+    for i in range(8704):
+        if values[i] >= size // 128:
+            return False
+    return True

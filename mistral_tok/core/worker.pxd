@@ -1,0 +1,30 @@
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from mistral_tok.core.fast cimport mt_slot, mt_tables
+
+cdef class Worker:
+    cdef object keep
+    cdef const mt_tables *t
+    cdef int scanner
+    cdef mt_slot *slots
+    cdef void *slot_memory
+    cdef uint64_t set_mask
+    cdef uint32_t *index
+    cdef uint8_t *arena
+    cdef uint64_t arena_used, arena_size, index_mask, index_used
+    cdef uint8_t *text
+    cdef uint64_t text_room
+    cdef int32_t *ids
+    cdef uint64_t ids_room
+
+    cdef bint reserve(self, uint64_t ids) noexcept nogil
+    cdef bint reserve_text(self, uint64_t n) noexcept nogil
+    cdef int64_t encode(self, const uint8_t *p, uint64_t n, bint prefix, int64_t k) noexcept nogil
+    cdef int64_t encode_spans(self, const uint8_t *p, uint64_t n, uint64_t *ends, int64_t count, int64_t k) noexcept nogil
+    cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
+    cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
+    cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
+    cdef int64_t miss(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
+    cdef int64_t long_segment(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
+    cdef int64_t recall_long(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
+    cdef int64_t arena_find(self, const uint8_t *p, uint64_t n, uint64_t h, int64_t k) noexcept nogil
+    cdef void arena_add(self, const uint8_t *p, uint64_t n, uint64_t h, int64_t k, int64_t count) noexcept nogil

@@ -1,0 +1,341 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not know.
+
+Two bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache line each:
+key and ids come with one access, and a new segment drives out the older one of its set. Longer ones lie in an arena with an
+index, which is emptied when it is full. Neither ever changes a result: they hold what merging gave.
+"""
+
+import cython
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
+from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
+from cython.cimports.mistral_tok.core.fast import (
+    MT_HASH_SEED,
+    MT_NO_SYMBOL,
+    mt_char,
+    mt_key,
+    mt_key_hash,
+    mt_lookup,
+    mt_may_join,
+    mt_mix,
+    mt_recall,
+    mt_remember,
+    mt_slot,
+    mt_tables,
+)
+from cython.cimports.mistral_tok.core.merge import merge
+from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
+from cython.cimports.mistral_tok.core.tables import Tables
+
+BLOCK = cython.declare(cython.int, 256)
+LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
+FAILED = cython.declare(int64_t, -1)
+
+
+@cython.cclass
+class Worker:
+    """Encodes UTF-8 for one thread at a time into its own buffer of ids."""
+
+    def __init__(self, tables: Tables, scanner: int, sets_log2: int, arena_log2: int):
+        self.keep = tables
+        self.t = cython.address(tables.t)
+        self.scanner = scanner
+        self.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
+        self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
+        self.arena_size = cython.cast(uint64_t, 1) << arena_log2
+        self.slot_memory = calloc((self.set_mask + 2) * 64, 1)
+        self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
+        self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
+        self.arena_used = 8
+        if self.slot_memory == cython.NULL or self.index == cython.NULL or self.arena == cython.NULL:
+            raise MemoryError("No memory for an encoder's tables.")
+        self.slots = cython.cast(
+            cython.pointer(mt_slot), (cython.cast(uint64_t, self.slot_memory) + 63) & ~cython.cast(uint64_t, 63)
+        )
+
+    def __dealloc__(self):
+        free(self.slot_memory)
+        free(self.index)
+        free(self.arena)
+        free(self.text)
+        free(self.ids)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve(self, ids: uint64_t) -> cython.bint:
+        """Make room for that many ids in all, and the four that a slot writes at once."""
+        room: uint64_t = ids + 8
+        grown: cython.pointer(cython.void)
+        if room <= self.ids_room:
+            return True
+        if room < 2 * self.ids_room:
+            room = 2 * self.ids_room
+        grown = realloc(self.ids, 4 * room)
+        if grown == cython.NULL:
+            return False
+        self.ids = cython.cast(cython.pointer(int32_t), grown)
+        self.ids_room = room
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def encode(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, prefix: cython.bint, k: int64_t) -> int64_t:
+        """Append the ids of a text to the `k` that are there; return how many there are then, or −1 without memory."""
+        ends: uint64_t[256]
+        at: uint64_t = 0
+        start: uint64_t = 0
+        count: cython.int
+        if n == 0:
+            return k
+        if not self.reserve(cython.cast(uint64_t, k) + n + 1):
+            return FAILED
+        if prefix:
+            count = cut(self.t, p, n, cython.address(at), ends, 1)
+            k = self.first(p, ends[0], n, k)
+            start = at
+        while start < n and k >= 0:
+            if self.scanner == 1:
+                count = split_tekken(self.t, p, n, cython.address(at), ends, BLOCK)
+            else:
+                count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
+            k = self.segments(p, ends, count, start, n, k)
+            start = at
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def first(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode the first segment of a text with a space put in front of it."""
+        size: uint32_t = 0
+        c: uint32_t = mt_char(p, cython.address(size))
+        if c == 0x2581:
+            c = 32
+        if (c == 32 and self.t.split_spaces) or not mt_may_join(self.t, 32, c, 32, p[0]):
+            k = self.segment(cython.cast(cython.pointer(cython.const[uint8_t]), b" "), 1, 1, k)
+            return k if k < 0 else self.segment(p, n, room, k)
+        if not self.reserve_text(2 * (n + 1)):
+            return FAILED
+        # The copy goes to the upper half: the lower one is where `miss` turns space marks into spaces.
+        self.text[self.text_room // 2] = 32
+        memcpy(self.text + self.text_room // 2 + 1, p, n)
+        return self.segment(self.text + self.text_room // 2, n + 1, n + 1, k)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve_text(self, n: uint64_t) -> cython.bint:
+        if n > self.text_room:
+            free(self.text)
+            self.text = cython.cast(cython.pointer(uint8_t), malloc(2 * n))
+            self.text_room = 2 * n if self.text != cython.NULL else 0
+        return self.text != cython.NULL
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def encode_spans(
+        self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, ends: cython.pointer(uint64_t), count: int64_t, k: int64_t
+    ) -> int64_t:
+        """Append the ids of a text that was split elsewhere: `ends` says where its segments end."""
+        if not self.reserve(cython.cast(uint64_t, k) + n + 1):
+            return FAILED
+        done: int64_t = 0
+        start: uint64_t = 0
+        size: int64_t
+        while done < count and k >= 0:
+            size = count - done if count - done < 1 << 20 else 1 << 20
+            k = self.segments(p, ends + done, cython.cast(cython.int, size), start, n, k)
+            done += size
+            start = ends[done - 1]
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def segments(
+        self,
+        p: cython.pointer(cython.const[uint8_t]),
+        ends: cython.pointer(uint64_t),
+        count: cython.int,
+        at: uint64_t,
+        n: uint64_t,
+        k: int64_t,
+    ) -> int64_t:
+        """Encode the segments that end at `ends`, the first of which starts at `at`."""
+        i: cython.int
+        size: uint64_t
+        k0: uint64_t = 0
+        k1: uint64_t = 0
+        known: uint32_t
+        slots: cython.pointer(mt_slot) = self.slots
+        mask: uint64_t = self.set_mask
+        out: cython.pointer(int32_t) = self.ids
+        for i in range(count):
+            size = ends[i] - at
+            if size <= 15:
+                mt_key(p + at, cython.cast(uint32_t, size), n - at, cython.address(k0), cython.address(k1))
+                known = mt_recall(slots + 2 * (mt_key_hash(k0, k1) & mask), k0, k1, out + k)
+                if known:
+                    k += known
+                    at = ends[i]
+                    continue
+            k = self.segment(p + at, size, n - at, k)
+            if k < 0:
+                return k
+            at = ends[i]
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def segment(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read."""
+        k0: uint64_t = 0
+        k1: uint64_t = 0
+        known: int64_t
+        after: int64_t
+        h: uint64_t
+        place: cython.pointer(mt_slot)
+        if n > 15:
+            return self.long_segment(p, n, k)
+        mt_key(p, cython.cast(uint32_t, n), room, cython.address(k0), cython.address(k1))
+        h = mt_key_hash(k0, k1)
+        place = self.slots + 2 * (h & self.set_mask)
+        known = mt_recall(place, k0, k1, self.ids + k)
+        if known == 0:
+            known = self.arena_find(p, n, h, k)
+        if known:
+            return k + known
+        after = self.miss(p, n, k)
+        if after < 0:
+            return after
+        if after - k <= 4:
+            mt_remember(place, k0, k1, self.ids + k, cython.cast(uint32_t, after - k))
+        else:
+            self.arena_add(p, n, h, k, after - k)
+        return after
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def miss(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+        """Work out a segment: a piece that merging would reach, or else by merging."""
+        symbol: uint32_t
+        i: uint64_t = 0
+        j: uint64_t = 0
+        if self.t.marked and memchr(p, 0xE2, n) != cython.NULL:
+            if not self.reserve_text(2 * n):
+                return FAILED
+            while i < n:
+                if i + 2 < n and p[i] == 0xE2 and p[i + 1] == 0x96 and p[i + 2] == 0x81:
+                    self.text[j] = 32
+                    i += 3
+                else:
+                    self.text[j] = p[i]
+                    i += 1
+                j += 1
+            p = self.text
+            n = j
+        if n <= self.t.longest:
+            symbol = mt_lookup(self.t, p, cython.cast(uint32_t, n))
+            if symbol != MT_NO_SYMBOL and self.t.itself[symbol]:
+                self.ids[k] = cython.cast(int32_t, symbol)
+                return k + 1
+        i = merge(self.t, p, n, self.ids + k)
+        return FAILED if cython.cast(int64_t, i) < 0 else k + cython.cast(int64_t, i)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def long_segment(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+        """Encode a segment of more than 15 bytes; one from a regular expression may fall into several at cuts."""
+        ends: uint64_t[256]
+        at: uint64_t = 0
+        start: uint64_t = 0
+        count: cython.int
+        i: cython.int
+        if self.scanner == 0:
+            return self.recall_long(p, n, k)
+        while start < n and k >= 0:
+            count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
+            for i in range(count):
+                if ends[i] - start > 15:
+                    k = self.recall_long(p + start, ends[i] - start, k)
+                else:
+                    k = self.segment(p + start, ends[i] - start, n - start, k)
+                if k < 0:
+                    break
+                start = ends[i]
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def recall_long(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+        """Encode an uncut segment of more than 15 bytes."""
+        h: uint64_t = MT_HASH_SEED ^ n
+        i: uint64_t = 0
+        word: uint64_t = 0
+        known: int64_t
+        after: int64_t
+        if n > cython.cast(uint64_t, LONGEST):
+            return self.miss(p, n, k)
+        while i + 8 < n:
+            memcpy(cython.address(word), p + i, 8)
+            h = mt_mix(h ^ word)
+            i += 8
+        memcpy(cython.address(word), p + n - 8, 8)
+        h = mt_mix(h ^ word)
+        known = self.arena_find(p, n, h, k)
+        if known:
+            return k + known
+        after = self.miss(p, n, k)
+        if after >= 0:
+            self.arena_add(p, n, h, k, after - k)
+        return after
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def arena_find(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, h: uint64_t, k: int64_t) -> int64_t:
+        """Look a segment up in the arena; write its ids and return their number, or 0."""
+        i: uint64_t = h & self.index_mask
+        head: cython.pointer(uint32_t)
+        while self.index[i]:
+            head = cython.cast(cython.pointer(uint32_t), self.arena + 8 * cython.cast(uint64_t, self.index[i]))
+            if head[0] == n and memcmp(head + 2, p, n) == 0:
+                memcpy(self.ids + k, cython.cast(cython.pointer(uint8_t), head + 2) + (n + 3) // 4 * 4, 4 * head[1])
+                return head[1]
+            i = (i + 1) & self.index_mask
+        return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def arena_add(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, h: uint64_t, k: int64_t, count: int64_t) -> cython.void:
+        """Remember a segment that is not in the arena: its size, number of ids, bytes and ids, in multiples of 8 bytes."""
+        i: uint64_t
+        head: cython.pointer(uint32_t)
+        bytes_room: uint64_t = (n + 3) // 4 * 4
+        need: uint64_t = (8 + bytes_room + 4 * cython.cast(uint64_t, count) + 7) // 8 * 8
+        if need + 8 > self.arena_size:
+            return
+        if self.arena_used + need > self.arena_size or 2 * self.index_used > self.index_mask:
+            memset(self.index, 0, 4 * (self.index_mask + 1))
+            self.index_used = 0
+            self.arena_used = 8
+        i = h & self.index_mask
+        while self.index[i]:
+            i = (i + 1) & self.index_mask
+        head = cython.cast(cython.pointer(uint32_t), self.arena + self.arena_used)
+        head[0] = cython.cast(uint32_t, n)
+        head[1] = cython.cast(uint32_t, count)
+        memcpy(head + 2, p, n)
+        memcpy(cython.cast(cython.pointer(uint8_t), head + 2) + bytes_room, self.ids + k, 4 * count)
+        self.index[i] = cython.cast(uint32_t, self.arena_used // 8)
+        self.index_used += 1
+        self.arena_used += need
