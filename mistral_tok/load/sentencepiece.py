@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mistral_tok.errors import VocabularyError
-from mistral_tok.load.protobuf import BYTES, expect_bytes, expect_float, expect_int, fields
+from mistral_tok.load.protobuf import expect_bytes, expect_float, expect_int, fields
 from mistral_tok.load.source import Source, damaged, refused
 from mistral_tok.load.versions import IMAGE_M1, sentencepiece_version
 from mistral_tok.vocab import MAX_PIECES, NEVER, SPACE, Kind, Vocabulary
@@ -90,13 +90,13 @@ def _parse(data: bytes, name: str) -> _Model:
     trainer, normalizer, denormalizer = bytearray(), bytearray(), bytearray()
     parts = {2: trainer, 3: normalizer, 5: denormalizer}
     for item in fields(data, name, "model"):
-        number, wire, value = item
-        if number == 1 and wire == BYTES and not isinstance(value, int):
+        number = item[0]
+        if number == 1:
             if len(pieces) == MAX_PIECES:
                 raise refused(name, "pieces", f"more than {MAX_PIECES} pieces", "No published vocabulary has so many.")
-            pieces.append(value)
-        elif number in parts or number == 1:
-            parts[number].extend(expect_bytes(item, name, "model"))
+            pieces.append(expect_bytes(item, name, f"piece {len(pieces)}"))
+        elif number in parts:
+            parts[number] += expect_bytes(item, name, "model")
     if not pieces:
         raise damaged(name, "model", "no pieces")
     texts, scores, kinds = _read_pieces(pieces, name)

@@ -46,12 +46,15 @@ class _File(msgspec.Struct):
     vocab: list[_Entry]
     special_tokens: list[_Special] | None = None
     image: ImageSection | None = None
-    multimodal: ImageSection | None = None
+    multimodal: msgspec.Raw = msgspec.Raw(b"null")
+    """Old name of `image`; an empty one is as good as none."""
     audio: AudioSection | None = None
     model_settings_builder: SettingsSection | None = None
 
 
 _DECODER = msgspec.json.Decoder(_File)
+_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+_MULTIMODAL = msgspec.json.Decoder(ImageSection)
 
 
 def read(source: Source) -> Vocabulary:
@@ -155,10 +158,13 @@ def _sections(file: _File, specials: Sequence[str], name: str) -> dict[str, obje
             {"rank": i, "token_str": special, "is_control": control[i]} for i, special in enumerate(specials)
         ],
     }
-    if file.multimodal is not None and version > VERSIONS.index("v11"):
+    image = file.image
+    legacy = decode(_ANY, file.multimodal, name)
+    if legacy and version > VERSIONS.index("v11"):
         problem = f"the section is called `image` in version {file.config.version}"
         raise refused(name, "$.multimodal", problem, "Rename it.")
-    image = file.multimodal or file.image
+    if legacy:
+        image = decode(_MULTIMODAL, file.multimodal, f"{name}: $.multimodal")
     oldest = {
         "image": (image, "v3"),
         "audio": (file.audio, "v7"),
