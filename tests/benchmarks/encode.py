@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import peers, tables, texts
+from tests.benchmarks import peers, tables, targets, texts
 from tests.benchmarks.measure import Bench, command_seconds, speeds
 
 SECTIONS = ("speed", "threads", "start", "linear", "cli")
@@ -128,7 +128,7 @@ def section_linear(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...
             seconds = [f if isinstance(f, str) else f["seconds"] for f in found]
             growth = [f"{b / a:.1f}×" if not isinstance(a, str) and not isinstance(b, str) else "–"
                       for a, b in pairwise(seconds)]  # fmt: skip
-            rows.append([kind, *(s if isinstance(s, str) else f"{1000 * s:.1f}" for s in seconds), *growth])
+            rows.append([kind, *("failed" if isinstance(s, str) else f"{1000 * s:.1f}" for s in seconds), *growth])
             out[f"{vocab}/{kind}"] = seconds
         say(f"\n### {vocab}, adversarial inputs, ms (the goal: ten times the input at most 12 times as long)\n")
         head = [f"{size:,} characters" for size in sizes]
@@ -189,10 +189,13 @@ def main(arguments: list[str] | None = None) -> None:
         )  # fmt: skip
         for vocab in split(opts.vocabs, ()):
             peers.tokenizer_json(vocab, bench.folder)
-        if "gigatoken-cachefix" not in paths:
+        if "gigatoken-cachefix" in names and "gigatoken-cachefix" not in paths:
             bench.refuse("gigatoken-cachefix", "shares gigatoken's module; give its folder with --peer-path")
         say(header(opts))
         results = {name: run[name](bench, opts, names) for name in split(opts.only, SECTIONS)}
+        if found := targets.check(results):
+            rows = [[title, "reached" if reached else "MISSED", worst] for title, reached, worst in found]
+            say("\n### Targets\n\n" + tables.markdown(["target", "", "worst case"], rows))
         for (name, vocab), why in bench.left_out.items():
             say(f"\nLeft out: {name} ({vocab}): {why}")
         if opts.json:

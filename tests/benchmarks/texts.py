@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 
 KINDS = ("en", "de", "ru", "zh", "ja", "python", "mix")
-"""The kinds measured by default; `mix` changes between the others every few hundred characters. There is also `fr`."""
+"""The kinds measured by default (`mix` changes between the others all the time); there are also `fr` and `random`."""
 
 PROSE = ("en", "de", "fr", "ru", "zh", "ja")
 UNSPACED = {"zh": ("，", "。", "？"), "ja": ("、", "。", "！")}
@@ -62,7 +62,8 @@ def _sentence(language: str, rng: random.Random) -> str:
         elif chance < 0.02:
             word = f"“{word}”" if space else f"「{word}」"
         last = i == len(words) - 1
-        glue = "’" if language == "fr" and word.lower() in ELISIONS else comma if chance > 0.92 else space
+        clause = chance > (0.92 if space else 0.84)  # Chinese and Japanese clauses have about ten characters
+        glue = "’" if language == "fr" and word.lower() in ELISIONS else comma if clause else space
         out += [word, "" if last else glue]
     text = "".join(out)
     return text[0].upper() + text[1:] + (stop if rng.random() < 0.92 else other)
@@ -124,6 +125,9 @@ def text(kind: str, size: int, seed: int, corpus: Path | None = None) -> str:
         made = _python(2 * size, random.Random("python"))
         half = len(made) // 2
         made = (made[:half], made[half:])[seed % 2]
+    elif kind == "random":  # words that no table has seen, nor will see again
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        made = " ".join("".join(rng.choices(letters, k=rng.randrange(3, 12))) for _ in range(size // 8 + 1))
     elif kind == "mix":
         made = _mix([text(k, size // 4, seed + 100, corpus) for k in (*PROSE, "python")], size, rng)
     else:
