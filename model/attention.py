@@ -131,7 +131,8 @@ def _block_mask(layout: Layout) -> Any:
     def visible(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return allowed(queries[b, i], keys[b, j], window)
 
-    create: Callable[..., Any] = _compiled(create_block_mask) if queries.is_cuda else create_block_mask
+    make: Any = create_block_mask
+    create = _compiled(make) if queries.is_cuda else make
     batch = len(queries) if len(queries) > 1 else None
     return create(visible, batch, None, queries.shape[1], keys.shape[1], device=queries.device)
 

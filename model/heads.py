@@ -19,7 +19,7 @@ class MistralForSequenceClassification(Pretrained):
     """The decoder with a score per label for a whole sequence, read from its last real token."""
 
     def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
-        super().__init__(config)
+        super().__init__(config, attention)
         self.model = MistralModel(config, attention)
         self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         initialize_head(self.score, config)
@@ -62,7 +62,7 @@ class MistralForTokenClassification(Pretrained):
     """The decoder with a score per label for every token."""
 
     def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
-        super().__init__(config)
+        super().__init__(config, attention)
         self.model = MistralModel(config, attention)
         self.dropout = nn.Dropout(0.1 if config.classifier_dropout is None else config.classifier_dropout)
         self.score = nn.Linear(config.hidden_size, config.num_labels)
@@ -90,7 +90,7 @@ class MistralForQuestionAnswering(Pretrained):
     """The decoder with the scores of being the first and the last token of an answer."""
 
     def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
-        super().__init__(config)
+        super().__init__(config, attention)
         self.model = MistralModel(config, attention)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
         initialize_head(self.qa_outputs, config)

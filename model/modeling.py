@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from . import losses
+from . import hub, losses, weights
 from .attention import Attention, Context, check_backend, explicit_mask, prepare_mask
 from .cache import Cache, GrowingCache
 from .config import MistralConfig
-from .errors import ModelError
+from .errors import ConfigError, ModelError
 from .layers import MLP, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
 from .outputs import HeadOutput, ModelOutput
@@ -39,8 +40,9 @@ class Block(nn.Module):
 class Pretrained(nn.Module):
     """What backbone and heads share: configuration, switches, loading and saving."""
 
-    def __init__(self, config: MistralConfig) -> None:
+    def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
         super().__init__()
+        check_backend(attention)
         self.config = config
 
     @property
@@ -74,11 +76,71 @@ class Pretrained(nn.Module):
         """The table of token embeddings."""
         return self.backbone.embed_tokens
 
+    def tie_weights(self) -> None:
+        """Make parameters that the configuration ties share their memory; only the language-model head has any."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_repo: str | Path,
+        *,
+        dtype: torch.dtype | str | None = None,
+        device: torch.device | str = "cpu",
+        attention: str = "sdpa",
+        gguf_file: str | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> Self:
+        """Open a folder, a .safetensors or .gguf file, or a repository on the hub; the model is in evaluation mode.
+
+        `dtype` None keeps the checkpoint's (float32 for quantised files). `gguf_file` names one file of a folder or
+        repository. `overrides` replace fields of the configuration, such as `num_labels`. A head that the checkpoint
+        does not have is initialised and named in one warning.
+
+        Raises WeightsError naming file and tensor, or ConfigError, and then no model has been made. Pickles are
+        refused.
+        """
+        options = {
+            "revision": revision,
+            "token": token,
+            "cache_dir": cache_dir,
+            "local_files_only": local_files_only,
+        }
+        checkpoint = weights.open_checkpoint(hub.resolve(path_or_repo, gguf_file, **options), overrides)
+        return weights.load(cls, checkpoint, _dtype(dtype), device, attention)
+
+    def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5_000_000_000) -> None:
+        """Write config.json and safetensors that this class and Hugging Face transformers open."""
+        weights.save(self, folder, max_shard_size)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Upload model",
+    ) -> str:
+        """Save to a repository on the Hugging Face hub, made if needed; returns the address of the commit."""
+        return hub.push(repo, self.save_pretrained, private=private, token=token, message=commit_message)
+
     @torch.no_grad()
     def initialize(self) -> None:
         """Fill all weights anew: normal with `initializer_range`, norms one, biases and the padding row zero."""
         for module in self.modules():
             initialize(module, self.config.initializer_range)
+
+
+def _dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+    if value is None or value == "auto" or isinstance(value, torch.dtype):
+        return value if isinstance(value, torch.dtype) else None
+    found = getattr(torch, str(value).removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ConfigError(f"dtype {value!r} is unknown; use float32, bfloat16 or float16.")
+    return found
 
 
 def initialize(module: nn.Module, std: float) -> None:
@@ -103,8 +165,8 @@ class MistralModel(Pretrained):
     """The decoder without a head: ids to hidden states."""
 
     def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
-        super().__init__(config)
-        self.attention = check_backend(attention)
+        super().__init__(config, attention)
+        self.attention = attention
         self.gradient_checkpointing = False
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
@@ -222,7 +284,7 @@ class MistralForCausalLM(Pretrained):
     """The decoder with a language-model head: ids to logits of the next token."""
 
     def __init__(self, config: MistralConfig, attention: str = "sdpa") -> None:
-        super().__init__(config)
+        super().__init__(config, attention)
         self.model = MistralModel(config, attention)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         initialize_head(self.lm_head, config)
