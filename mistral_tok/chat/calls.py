@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from mistral_tok.chat.base import Base
+from mistral_tok.chat.refusals import InvalidShapeException
 
 
 class ToolTypes(StrEnum):
@@ -85,7 +86,7 @@ def _arguments_text(arguments: Any) -> str:
         return json.dumps(arguments)
     if isinstance(arguments, str):
         return str(arguments)
-    raise ValueError(f"`arguments` must be JSON text, an object or null, got {type(arguments).__name__}")
+    raise InvalidShapeException(f"`arguments` must be JSON text, an object or null, got {type(arguments).__name__}")
 
 
 class ToolCall(Base, kw_only=True):

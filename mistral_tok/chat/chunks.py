@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
 from mistral_tok.chat.base import Base
+from mistral_tok.chat.refusals import InvalidShapeException
 
 
 class ChunkTypes(StrEnum):
@@ -110,15 +111,15 @@ def audio_payload(value: Any, name: str) -> str | bytes:
     """The recording in `value`: bytes, text, or a mapping with the key `data`.
 
     Raises:
-        ValueError: it is something else, or empty.
+        InvalidShapeException: it is something else, or empty.
 
     """
     if isinstance(value, dict) and "data" in value:
         value = value["data"]
     if not isinstance(value, str | bytes):
-        raise ValueError(f"`{name}` must be base64 text or bytes, got {type(value).__name__}")
+        raise InvalidShapeException(f"`{name}` must be base64 text or bytes, got {type(value).__name__}")
     if not value.strip() if isinstance(value, str) else not value:
-        raise ValueError(f"`{name}` should not be empty")
+        raise InvalidShapeException(f"`{name}` should not be empty")
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -95,7 +95,7 @@ class OpenAIRequest(msgspec.Struct):
     continue_final_message: Any = False
 
 
-Message = OpenAIUser | OpenAISystem | OpenAIAssistant | OpenAITool
+Message = OpenAIUser | OpenAISystem | OpenAIDeveloper | OpenAIAssistant | OpenAITool
 
 
 def whole(request: dict[str, Any], *, weights: bool = False) -> ChatCompletionRequest:
@@ -160,6 +160,30 @@ def _with_thoughts(m: OpenAIAssistant, path: str) -> list[TextChunk | ThinkChunk
     return [thought, *m.content]
 
 
+def message(data: Any, index: int = 0, weights: bool = False) -> Any:
+    """One message in OpenAI's format."""
+    try:
+        return _message(convert(data, cast(Any, Message)), index, weights)
+    except InvalidShapeException as error:
+        raise type(error)(error.reason, error.path.replace("$", f"$.messages[{index}]", 1)) from None
+
+
+def tool(data: Any, path: str) -> Tool:
+    """One tool in OpenAI's format."""
+    try:
+        return _tool(convert(data, OpenAIToolSpec))
+    except InvalidShapeException as error:
+        raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
+
+
+def parse_json(text: bytes | bytearray | str) -> Any:
+    """The value of a request that came as JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidShapeException(f"the request is not JSON that can be read: {error}", "$") from None
+
+
 def _tool(t: OpenAIToolSpec) -> Tool:
     f = t.function
     return Tool(
@@ -203,10 +227,7 @@ def continued(messages: list[Any], flag: bool) -> list[Any]:
 def from_openai(messages: Any, tools: Any, continue_final: Any, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of the request that OpenAI-style arguments stand for."""
     if isinstance(messages, bytes | bytearray | str):
-        try:
-            messages = json.loads(messages)
-        except ValueError as error:
-            raise InvalidShapeException(f"the request is not JSON: {error}") from None
+        messages = parse_json(messages)
     data = {**messages, **fields} if isinstance(messages, dict) else {"messages": messages, **fields}
     if tools is not None:
         data["tools"] = tools

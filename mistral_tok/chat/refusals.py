@@ -6,14 +6,19 @@ those, or mistral-common's family, catches the types below.
 
 from __future__ import annotations
 
-from mistral_tok.errors import InvalidMessageStructureException, InvalidRequestException, MistralCommonException
+from mistral_tok.errors import (
+    InvalidFunctionCallException,
+    InvalidMessageStructureException,
+    InvalidRequestException,
+    MistralCommonException,
+)
 
 
 class InvalidShapeException(InvalidRequestException, ValueError):
     """A request has the wrong shape; `path` says where, as in `$.messages[2].content[0].text`."""
 
-    def __init__(self, message: str, path: str = "$") -> None:
-        super().__init__(f"{message} (at {path})")
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"{message} (at {path})" if path else message)
         self.path = path
         self.reason = message
 
@@ -30,6 +35,10 @@ class MissingFieldException(InvalidShapeException, KeyError):
 
 class ConflictingContentException(InvalidMessageStructureException, ValueError):
     """Two parts of a conversation cannot stand together in this tokenizer version."""
+
+
+class UnreadableJsonException(InvalidFunctionCallException, ValueError):
+    """Arguments or a result are JSON, but nested too deeply or with numbers too long to be read."""
 
 
 class UnknownTokenIdException(MistralCommonException, ValueError, IndexError, KeyError):

@@ -18,6 +18,7 @@ from mistral_tok.chat.messages import (
     ToolMessage,
     UserMessage,
 )
+from mistral_tok.chat.refusals import InvalidShapeException
 
 _CODES = (
     "aaabaeafakamanarasavayazbabebgbibmbnbobrbscacechcocrcscucvcydadedvdzeeeleneoeseteufafffifjfofrfygagdglgngugvhahe"
@@ -83,7 +84,7 @@ class JsonSchema(Base, kw_only=True):
         from mistral_tok.chat.draft7 import problem
 
         if reason := problem(self.schema):
-            raise ValueError(f"`schema` is not a valid JSON schema: {reason}")
+            raise InvalidShapeException(f"`schema` is not a valid JSON schema: {reason}")
 
     @property
     def custom_schema(self) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class ResponseFormat(Base, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.type == "json_schema" and self.json_schema is None:
-            raise ValueError("response format `json_schema` needs the key `json_schema`")
+            raise InvalidShapeException("response format `json_schema` needs the key `json_schema`")
 
 
 class BaseCompletionRequest(Base, kw_only=True):
@@ -213,9 +214,9 @@ class TranscriptionRequest(BaseCompletionRequest, kw_only=True):
         else:
             self.audio = audio_payload(self.audio, "audio")
         if self.language is not None and self.language not in LANGUAGES:
-            raise ValueError(f"`language` must be a two-letter code of ISO 639-1, got {self.language!r}")
+            raise InvalidShapeException(f"`language` must be a two-letter code of ISO 639-1, got {self.language!r}")
         if self.streaming == "online" and isinstance(self.audio, bytes) and self.audio:
-            raise ValueError("`audio` must be base64 text or empty in online streaming, got bytes")
+            raise InvalidShapeException("`audio` must be base64 text or empty in online streaming, got bytes")
 
 
 class SpeechRequest(BaseCompletionRequest, kw_only=True):
@@ -229,7 +230,7 @@ class SpeechRequest(BaseCompletionRequest, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.voice is None and self.ref_audio is None:
-            raise ValueError("one of `voice` and `ref_audio` is needed")
+            raise InvalidShapeException("one of `voice` and `ref_audio` is needed")
 
 
 __all__ = [

@@ -1,0 +1,125 @@
+"""Whatever a caller hands over → a request of our own: dicts, JSON, our types, mistral-common's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from mistral_tok.chat import openai
+from mistral_tok.chat.base import refusal
+from mistral_tok.chat.calls import Tool, ToolChoice
+from mistral_tok.chat.chunks import ImageChunk
+from mistral_tok.chat.messages import FinetuningAssistantMessage, SystemMessage, ToolMessage, UserMessage
+from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.requests import ChatCompletionRequest, Count, Effort, ResponseFormat, Share
+from mistral_tok.chat.strict import plain
+
+HELD = "\0object"
+"""Key under which an object that is no data (a PIL image) travels through the conversion."""
+
+
+class Native(msgspec.Struct, kw_only=True):
+    """The fields of a chat request, all types checked."""
+
+    messages: list[SystemMessage | UserMessage | FinetuningAssistantMessage | ToolMessage]
+    tools: list[Tool] | None = None
+    model: str | None = None
+    response_format: ResponseFormat = msgspec.field(default_factory=ResponseFormat)
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    truncate_for_context_length: bool = False
+    reasoning_effort: Effort | None = None
+    temperature: Share = 0.7
+    top_p: Share = 1.0
+    max_tokens: Count | None = None
+    random_seed: Count | None = None
+
+
+def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCompletionRequest:
+    """A private, checked copy of a request; dicts are read as OpenAI's format, objects as what they are.
+
+    `weights` reads the key `weight` of assistant messages, which training data has.
+
+    Raises:
+        InvalidShapeException: with the path of what has the wrong shape.
+
+    """
+    if isinstance(request, bytes | bytearray | str):
+        request = openai.parse_json(request)
+    if isinstance(request, dict):
+        return openai.whole(request if tools is None else {**request, "tools": tools}, weights=weights)
+    if isinstance(request, Sequence):
+        if all(isinstance(m, dict) for m in request):
+            return openai.whole({"messages": list(request), "tools": tools}, weights=weights)
+        return _from_messages(request, tools, weights)
+    if isinstance(request, Mapping):
+        return openai.whole(plain(request), weights=weights)
+    native = _native(request)
+    if tools is not None:
+        native.tools = accept_tools(tools)
+    return native
+
+
+def accept_tools(tools: Any) -> list[Tool] | None:
+    """Tools given as dicts in OpenAI's format or as objects."""
+    if not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
+        raise InvalidShapeException("expected a list of tools", "$.tools")
+    return [
+        openai.tool(t, f"$.tools[{i}]") if isinstance(t, Mapping) else _checked({"tools": [t], "messages": []}).tools[0]  # type: ignore[index]
+        for i, t in enumerate(tools)
+    ]
+
+
+def _from_messages(messages: Sequence[Any], tools: Any, weights: bool) -> ChatCompletionRequest:
+    """Objects, or objects and dicts mixed."""
+    native = [openai.message(m, i, weights) if isinstance(m, Mapping) else m for i, m in enumerate(messages)]
+    request = _checked({"messages": native})
+    if tools is not None:
+        request.tools = accept_tools(tools)
+    return request
+
+
+def _native(request: Any) -> ChatCompletionRequest:
+    if not hasattr(request, "messages"):
+        raise InvalidShapeException(
+            f"expected a ChatCompletionRequest, a dict, JSON or a list of messages, got {type(request).__name__}"
+        )
+    return _checked(request)
+
+
+def _checked(request: Any) -> ChatCompletionRequest:
+    """Take objects apart to plain data and build them again, every type checked on the way."""
+    held: list[Any] = []
+
+    def take_apart(value: Any) -> Any:
+        fields = getattr(type(value), "model_fields", None)
+        if isinstance(fields, Mapping):  # a pydantic object
+            return {"schema" if n == "custom_schema" else n: getattr(value, n) for n in fields}
+        held.append(value)
+        return {HELD: len(held) - 1}
+
+    try:
+        data = msgspec.to_builtins(request, builtin_types=(bytes, bytearray), enc_hook=take_apart)
+        native = msgspec.convert(data, Native)
+    except msgspec.ValidationError as error:
+        raise refusal(error) from None
+    except RecursionError:
+        raise InvalidShapeException("it is nested too deeply") from None
+    if held:
+        _restore(native, held)
+    return ChatCompletionRequest(**{name: getattr(native, name) for name in native.__struct_fields__})
+
+
+def _restore(native: Native, held: list[Any]) -> None:
+    """Put images back; any other object had no place in the request."""
+    left = len(held)
+    for m in native.messages:
+        for chunk in m.content if isinstance(m.content, list) else ():
+            if isinstance(chunk, ImageChunk) and isinstance(chunk.image, dict) and HELD in chunk.image:
+                chunk.image = held[chunk.image[HELD]]
+                left -= 1
+    if left:
+        kinds = sorted({type(value).__name__ for value in held})
+        raise InvalidShapeException(f"objects of these types are no part of a request: {kinds}")

@@ -1,0 +1,254 @@
+"""Turns → control ids and texts, by the version's row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from mistral_tok.chat import jsontext
+from mistral_tok.chat.formats import Format
+from mistral_tok.chat.normalise import JOIN, Call, Conversation, Media, Source, Text, Turn
+from mistral_tok.chat.refusals import ConflictingContentException
+from mistral_tok.chat.segments import Item, Laid, Plan, Segment
+from mistral_tok.errors import TokenizerException, UnsupportedTokenizerFeatureException
+
+IMAGE_TYPES = ("image", "image_url")
+
+
+class Writer(Protocol):
+    """Makes the ids of an image or a recording."""
+
+    def __call__(self, media: Media) -> Segment:
+        """The segment that stands for a chunk."""
+
+
+class Layout:
+    """Writes conversations for one vocabulary and one version; immutable."""
+
+    def __init__(self, row: Format, control: Callable[[str], int], eos: int, think: tuple[int, int] | None) -> None:
+        self.row = row
+        self._eos = eos
+        self._think = think
+        self._calls_writer = self._named_calls if (row.calls or "").startswith("name") else self._listed_calls
+        if not row.inst_tokens:
+            return
+        self._inst, self._inst_end = control("[INST]"), control("[/INST]")
+        self._tools, self._tools_end = control("[AVAILABLE_TOOLS]"), control("[/AVAILABLE_TOOLS]")
+        self._result, self._result_end = control("[TOOL_RESULTS]"), control("[/TOOL_RESULTS]")
+        self._call = control("[TOOL_CALLS]")
+        if row.system == "in place":
+            self._system, self._system_end = control("[SYSTEM_PROMPT]"), control("[/SYSTEM_PROMPT]")
+            self._result_text = control("[TOOL_CONTENT]")
+        if row.calls in ("name id arguments", "name arguments"):
+            self._args, self._call_id = control("[ARGS]"), control("[CALL_ID]")
+        if row.settings:
+            self._settings, self._settings_end = control("[MODEL_SETTINGS]"), control("[/MODEL_SETTINGS]")
+
+    def plan(self, conversation: Conversation, tools: Segment | None, settings: Segment | None, media: Writer) -> Plan:
+        """The turns with what each is written as. A turn that this version leaves out has no items."""
+        turns, row = conversation.turns, self.row
+        users = [i for i, turn in enumerate(turns) if turn.role == "user"]
+        first, last = (users[0], users[-1]) if users else (-1, -1)
+        block_at = first if row.tools == "first user" else last if row.tools else -1
+        system_at = -1 if conversation.system is None else first if row.system == "first user" else last
+        if row.results == "json list":
+            _refuse_second_results(turns, last)
+        plan: Plan = []
+        for i, turn in enumerate(turns):
+            role = turn.role
+            if role == "user":
+                items = self._block(tools, settings) if i == block_at else []
+                self._user(turn, conversation.system if i == system_at else None, items, media)
+            elif role == "assistant":
+                items = self._assistant(turn, media, old=i < last and not row.old_calls)
+            elif role == "tool":
+                items = self._tool(turn, media, old=i < last and not row.old_calls)
+            else:
+                items = [self._system]
+                self._content(turn, items, media)
+                items.append(self._system_end)
+            plan.append(Laid(turn, items))
+        return plan
+
+    def _block(self, tools: Segment | None, settings: Segment | None) -> list[Item]:
+        items: list[Item] = []
+        if tools is not None:
+            items += (self._tools, tools, self._tools_end)
+        if settings is not None:
+            items += (self._settings, settings, self._settings_end)
+        return items
+
+    def _user(self, turn: Turn, system: Text | None, items: list[Item], media: Writer) -> None:
+        content = turn.content
+        if not self.row.inst_tokens:
+            items.append(_in_brackets(turn, system))
+            return
+        items.append(self._inst)
+        if system is not None and system.text:
+            if isinstance(content, str):
+                items.append(_behind(system, turn))
+                items.append(self._inst_end)
+                return
+            items.append(Segment(system.text + JOIN, "text", system.sources))
+        self._content(turn, items, media)
+        items.append(self._inst_end)
+
+    def _content(self, turn: Turn, items: list[Item], media: Writer) -> None:
+        content = turn.content
+        if isinstance(content, str):
+            if content:
+                items.append(content)
+            return
+        for part in _image_first(content) if turn.role == "user" else content:
+            if isinstance(part, Text):
+                items.append(Segment(part.text, "text", part.sources))
+            elif part.chunk.type == "thinking":
+                self._thought(part, items)
+            else:
+                items.append(media(part))
+
+    def _thought(self, part: Media, items: list[Item]) -> None:
+        if not self.row.thinking:
+            raise TokenizerException(f"Thinking cannot be written before v13 (at $.messages[{part.message}]).")
+        if self._think is None:
+            raise UnsupportedTokenizerFeatureException(
+                f"This vocabulary has no tokens [THINK] and [/THINK] (at $.messages[{part.message}])."
+            )
+        text = part.chunk.thinking
+        items.append(self._think[0])
+        items.append(Segment(text, "thinking", (Source(0, len(text), part.message, part.index, 0, "thinking"),)))
+        if part.chunk.closed:
+            items.append(self._think[1])
+
+    def _assistant(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+        row, content, items = self.row, turn.content, []
+        at = f"(at $.messages[{turn.message}])"
+        if turn.calls and row.calls is None:
+            raise TokenizerException(f"Tools not implemented for tokenizer {row.version} {at}.")
+        if turn.calls and content and not row.text_and_calls:
+            raise ConflictingContentException(
+                f"Neighbouring assistant messages have content and tool calls, which {row.version} cannot write {at}."
+            )
+        if not content and not turn.calls:
+            raise TokenizerException(f"Invalid assistant message: neither content nor tool calls {at}.")
+        if turn.calls and old:
+            return []
+        if isinstance(content, str):
+            if row.strip:
+                content = content.rstrip(" ")
+            if content:
+                items.append(content)
+        else:
+            self._content(turn, items, media)
+        if turn.calls:
+            self._calls_writer(turn.calls, items)
+        if not turn.prefix:
+            items.append(self._eos)
+        return items
+
+    def _listed_calls(self, calls: Sequence[Call], items: list[Item]) -> None:
+        """All calls as one JSON list: `[{"name": …, "arguments": …, "id": …}, …]`."""
+        text, sources = "", []
+        for k, call in enumerate(calls):
+            parts = [("name", jsontext.quote(call.name), "call name"), ("arguments", call.arguments, "arguments")]
+            if self.row.calls == "list with id" and call.id and call.id != "null":
+                parts.append(("id", jsontext.quote(call.id), "call id"))
+            for n, (key, value, part) in enumerate(parts):
+                text += f'"{key}": ' if n else ", " * bool(k) + f'{{"{key}": '
+                sources.append(Source(len(text) + 1, len(text) + 1 + len(value), call.message, k, 0, part))
+                text += value + (", " if n + 1 < len(parts) else "}")
+        items.append(self._call)
+        items.append(Segment(f"[{text}]", "tool calls", tuple(sources)))
+
+    def _named_calls(self, calls: Sequence[Call], items: list[Item]) -> None:
+        """Each call between control tokens."""
+        for k, call in enumerate(calls):
+            items.append(self._call)
+            items.append(_part(call.name, "call name", call.message, k))
+            if self.row.calls == "name id arguments" and call.id and call.id != "null":
+                items.append(self._call_id)
+                items.append(_part(call.id, "call id", call.message, k))
+            items.append(self._args)
+            items.append(_part(call.arguments, "arguments", call.message, k))
+
+    def _tool(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+        row = self.row
+        if row.results is None:
+            raise TokenizerException(
+                f"Tools not implemented for tokenizer {row.version} (at $.messages[{turn.message}])."
+            )
+        if old:
+            return []
+        items: list[Item] = [self._result]
+        if row.results in ("json list", "json object"):
+            items.append(self._json_result(turn))
+        else:
+            if row.results == "id text":
+                items.append(_part(turn.call_id or "", "call id", turn.message, None))
+                items.append(self._result_text)
+            self._content(turn, items, media)
+        items.append(self._result_end)
+        return items
+
+    def _json_result(self, turn: Turn) -> Segment:
+        given = turn.content
+        value = jsontext.rewrite(given) if isinstance(given, str) else ""
+        if self.row.results == "json list":
+            name = "null" if turn.name is None else jsontext.quote(turn.name)
+            before, after = f'[{{"name": {name}, "content": ', "}]"
+        else:
+            before, after = '{"content": ', f', "call_id": {jsontext.quote(turn.call_id or "")}}}'
+        end = len(before) + len(value)
+        sources = [Source(len(before), end, turn.message, None, 0, "result")]
+        if self.row.results == "json object":
+            sources.append(Source(end + 13, end + len(after) - 1, turn.message, None, 0, "call id"))
+        return Segment(before + value + after, "tool result", tuple(sources))
+
+
+def _part(text: str, part: str, message: int | None, index: int | None) -> Segment:
+    return Segment(text, part, (Source(0, len(text), message, index, 0, part),))
+
+
+def _own_sources(turn: Turn, text: str) -> tuple[Source, ...]:
+    return (Source(0, len(text), turn.message, None),) if turn.sources is None else turn.sources
+
+
+def _behind(system: Text, turn: Turn) -> Segment:
+    """The user's text with the system text in front."""
+    own: Any = turn.content
+    before = system.text + JOIN
+    moved = tuple(source.moved(len(before)) for source in _own_sources(turn, own))
+    return Segment(before + own, "text", system.sources + moved)
+
+
+def _in_brackets(turn: Turn, system: Text | None) -> Segment:
+    """A user turn of v1: the brackets are plain text."""
+    if system is not None and system.text:
+        inner = _behind(system, turn)
+    else:
+        own: Any = turn.content
+        inner = Segment(own, "text", _own_sources(turn, own))
+    sources = tuple(source.moved(len("[INST] ")) for source in inner.sources or ())
+    return Segment(f"[INST] {inner.text} [/INST]", "text", sources)
+
+
+def _image_first(content: list[Text | Media]) -> list[Text | Media]:
+    """One image behind nothing but text moves to the front."""
+    last = content[-1]
+    if len(content) < 2 or not isinstance(last, Media) or last.chunk.type not in IMAGE_TYPES:
+        return content
+    return [last, *content[:-1]] if all(isinstance(part, Text) for part in content[:-1]) else content
+
+
+def _refuse_second_results(turns: Sequence[Turn], last_user: int) -> None:
+    """V2 can write one result for the calls of a turn, where it writes any."""
+    count, called = 0, False
+    for turn in turns[max(last_user, 0) :]:
+        if turn.role == "tool":
+            count += called
+            if count > 1:
+                raise UnsupportedTokenizerFeatureException(
+                    f"Tokenizer v2 does not support multiple tool results for one turn (at $.messages[{turn.message}])."
+                )
+        else:
+            count, called = 0, turn.role == "assistant" and bool(turn.calls)

@@ -1,0 +1,204 @@
+"""Validated messages → turns: neighbours of one role merged, texts joined, results ordered, arguments rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mistral_tok.chat import jsontext
+from mistral_tok.chat.formats import Format
+from mistral_tok.errors import TokenizerException
+
+JOIN = "\n\n"
+"""What joins texts of different messages."""
+
+
+class Source(NamedTuple):
+    """Where characters `start:stop` of a text come from: characters from `own` on in a part of a message.
+
+    `index` counts the chunks of a message's content (None where the content is one string), or its calls.
+    """
+
+    start: int
+    stop: int
+    message: int | None
+    index: int | None
+    own: int = 0
+    part: str = "text"
+    role: str | None = None
+
+    def moved(self, by: int, role: str | None = None) -> Source:
+        """The same origin in a text that has `by` more characters in front."""
+        return self._replace(start=self.start + by, stop=self.stop + by, role=role or self.role)
+
+
+class Text(NamedTuple):
+    """A text joined from several places."""
+
+    text: str
+    sources: tuple[Source, ...]
+
+
+class Call(NamedTuple):
+    """One tool call with its arguments in the usual form."""
+
+    name: str
+    arguments: str
+    id: str
+    message: int
+
+
+class Media(NamedTuple):
+    """An image or audio chunk, or a thought, and where it stands."""
+
+    chunk: Any
+    message: int
+    index: int
+
+
+class Turn:
+    """One message after normalisation, made from messages `message:after`.
+
+    `content` is one text, or a list of texts and chunks; `message` is None for a turn that nobody sent.
+    """
+
+    __slots__ = ("after", "call_id", "calls", "content", "message", "name", "prefix", "role", "sources", "weight")
+
+    def __init__(self, role: str, content: str | list[Text | Media], message: int | None) -> None:
+        self.role = role
+        self.content = content
+        self.message = message
+        self.after = 0 if message is None else message + 1
+        self.sources: tuple[Source, ...] | None = None
+        self.calls: list[Call] | None = None
+        self.prefix = False
+        self.weight: float | None = None
+        self.call_id: str | None = None
+        self.name: str | None = None
+
+
+class Conversation(NamedTuple):
+    """The turns, and the system text where it is no turn of its own."""
+
+    turns: list[Turn]
+    system: Text | None
+
+
+def normalise(messages: Sequence[Any], row: Format) -> Conversation:
+    """The turns of a conversation that is valid for `row`."""
+    turns: list[Turn] = []
+    in_place = row.system == "in place"
+    system = None if in_place else _system_text(messages, row)
+    call_ids: list[str] = []
+    first, count = 0, len(messages)
+    while first < count:
+        m = messages[first]
+        role, weight = m.role, getattr(m, "weight", None)
+        after = first + 1
+        while after < count and messages[after].role == role and getattr(messages[after], "weight", None) == weight:
+            after += 1
+        if role == "user":
+            turns.append(_merged(messages, first, after, row))
+        elif role == "assistant":
+            turn = _assistant(messages, first, after, row)
+            turns.append(turn)
+            call_ids += [call.id for call in turn.calls or ()]
+        elif role == "tool":
+            turns += _results(messages, first, after, row, call_ids)
+            call_ids = []
+        elif in_place:
+            turns += [_merged(messages, i, i + 1, row) for i in range(first, after)]
+        first = after
+    if not turns or (not in_place and turns[0].role != "user"):
+        turns.insert(0, Turn("user", "", None))
+    return Conversation(turns, system)
+
+
+def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
+    content = messages[first].content
+    if after == first + 1 and type(content) is str:
+        return Turn(messages[first].role, content, first)
+    content, sources = join([(i, messages[i].content) for i in range(first, after)], row.glue)
+    turn = Turn(messages[first].role, content, first)
+    turn.sources = sources
+    turn.after = after
+    return turn
+
+
+def _assistant(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
+    turn = _merged(messages, first, after, row)
+    calls: list[Call] = []
+    for i in range(first, after):
+        m = messages[i]
+        turn.prefix = turn.prefix or m.prefix
+        for call in m.tool_calls or ():
+            function = call.function
+            calls.append(Call(function.name, jsontext.rewrite(function.arguments), call.id, i))
+    turn.calls = calls or None
+    turn.weight = getattr(messages[first], "weight", None)
+    return turn
+
+
+def _results(messages: Sequence[Any], first: int, after: int, row: Format, call_ids: list[str]) -> list[Turn]:
+    turns = []
+    for i in range(first, after):
+        m = messages[i]
+        turn = _merged(messages, i, i + 1, row)
+        turn.call_id, turn.name = m.tool_call_id, m.name
+        turns.append(turn)
+    if row.call_order and len(turns) > 1:
+        place = {call_id: k for k, call_id in enumerate(call_ids)}
+        turns.sort(key=lambda turn: place.get(turn.call_id or "null", len(place)))
+    return turns
+
+
+def _system_text(messages: Sequence[Any], row: Format) -> Text | None:
+    """The contents of all system messages in one text, or None if there are none."""
+    text, sources = "", []
+    found = False
+    for i, m in enumerate(messages):
+        if m.role == "system" and m.content:
+            part, own = join([(i, m.content)], row.glue)
+            if not isinstance(part, str):
+                raise TokenizerException(f"Only text can stand in a system message (at $.messages[{i}]).")
+            text += JOIN if found else ""
+            sources += [source.moved(len(text), "system") for source in own or ()]
+            text += part
+            found = True
+    return Text(text, tuple(sources)) if found else None
+
+
+Joined = tuple[str | list[Text | Media], tuple[Source, ...] | None]
+
+
+def join(contents: Sequence[tuple[int, Any]], glue: str) -> Joined:
+    """The contents of one or more messages as one text, or as texts and chunks in order.
+
+    Empty texts vanish. Texts of one message are joined by `glue`, of different messages by two newlines.
+    """
+    out: list[Text | Media] = []
+    text, sources = "", []
+    for message, content in contents:
+        new_message = bool(text)
+        parts = [(None, content)] if isinstance(content, str) else list(enumerate(content or ()))
+        for index, part in parts:
+            kind = "text" if isinstance(part, str) else part.type
+            if kind != "text":
+                if text:
+                    out.append(Text(text, tuple(sources)))
+                    text, sources = "", []
+                out.append(Media(part, message, index or 0))
+                continue
+            own = part if isinstance(part, str) else part.text
+            if not own:
+                continue
+            if text:
+                text += JOIN if new_message else glue
+            new_message = False
+            sources.append(Source(len(text), len(text) + len(own), message, index))
+            text += own
+    if not out:
+        return text, tuple(sources)
+    if text:
+        out.append(Text(text, tuple(sources)))
+    return out, None

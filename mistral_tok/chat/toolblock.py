@@ -1,0 +1,86 @@
+"""Tool lists → their JSON segment; checked and encoded once, for they come again with every request."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Sequence
+
+from mistral_tok.chat import jsontext
+from mistral_tok.chat.calls import Tool
+from mistral_tok.chat.draft7 import problem
+from mistral_tok.chat.segments import Segment
+from mistral_tok.chat.validate import NAME, NAME_RULE
+from mistral_tok.errors import InvalidToolException, InvalidToolSchemaException
+
+KEPT = 256
+"""Tool lists remembered by one tokenizer; the oldest is forgotten first."""
+
+
+class ToolBlocks:
+    """Checks and encodes tool lists. Safe from any number of threads: entries are only added and dropped whole."""
+
+    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        self._encode = encode
+        self._known: dict[bytes, Segment] = {}
+
+    def segment(self, tools: Sequence[Tool]) -> Segment:
+        """The segment of a non-empty tool list.
+
+        Raises:
+            InvalidToolSchemaException: parameters are not a JSON schema of draft 7.
+            InvalidToolException: a name is not valid.
+
+        """
+        key = _key(tools)
+        if key is None:
+            return self._make(tools)
+        known = self._known.get(key)
+        if known is None:
+            known = self._make(tools)
+            while len(self._known) >= KEPT:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = known
+        return known
+
+    def _make(self, tools: Sequence[Tool]) -> Segment:
+        check_tools(tools)
+        text = tools_text(tools)
+        return Segment(text, "tools", None, self._encode(text))
+
+
+def _key(tools: Sequence[Tool]) -> bytes | None:
+    """Bytes that differ for lists that are written differently; None where values are not plain data."""
+    functions = [tool.function for tool in tools]
+    try:
+        return marshal.dumps([(f.name, f.description, f.parameters) for f in functions], 2)
+    except ValueError:
+        return None
+
+
+def tools_text(tools: Sequence[Tool]) -> str:
+    """The JSON text of a tool list, keys in the order that the models have seen."""
+    return jsontext.dump(
+        [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.function.name,
+                    "description": tool.function.description,
+                    "parameters": tool.function.parameters,
+                },
+            }
+            for tool in tools
+        ]
+    )
+
+
+def check_tools(tools: Sequence[Tool]) -> None:
+    """Check schemas and names in order."""
+    for i, tool in enumerate(tools):
+        f = tool.function
+        if reason := problem(f.parameters):
+            raise InvalidToolSchemaException(f"Invalid tool schema: {reason} (at $.tools[{i}].function.parameters).")
+        if not NAME.fullmatch(f.name):
+            raise InvalidToolException(
+                f"Function name was {f.name!r}, but {NAME_RULE} (at $.tools[{i}].function.name)."
+            )

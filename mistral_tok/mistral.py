@@ -1,0 +1,294 @@
+"""MistralTokenizer: conversations → ids, for every tokenizer version and validation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from mistral_tok.chat.convert import accept
+from mistral_tok.chat.decoding import decode
+from mistral_tok.chat.engine import Encoded, Engine, Truncation, texts_of
+from mistral_tok.chat.fim import fim_plan
+from mistral_tok.chat.forbidden import refuse_user_defined
+from mistral_tok.chat.formats import FORMATS
+from mistral_tok.chat.mediaids import ALL, MediaAccess
+from mistral_tok.chat.repair import repair as repaired
+from mistral_tok.chat.report import Edit, dropped_keys, turn_edits
+from mistral_tok.chat.requests import (
+    FIMRequest,
+    SpecialTokenPolicy,
+    SpeechRequest,
+    TranscriptionRequest,
+    ValidationMode,
+)
+from mistral_tok.chat.segments import Plan, Segment, encode_plan
+from mistral_tok.chat.speech import SpeechLayout
+from mistral_tok.chat.stable import StablePrefix, moved, shared
+from mistral_tok.chat.tokenized import Tokenized
+from mistral_tok.errors import InvalidRequestException, TokenizerException
+
+if TYPE_CHECKING:
+    from mistral_tok.tokenizer import Tokenizer
+
+
+class MistralTokenizer:
+    """Encodes requests with one vocabulary, under one validation mode; immutable and safe in any number of threads.
+
+    >>> tokenizer = MistralTokenizer.v3()
+    >>> tokenizer.encode_chat_completion([{"role": "user", "content": "Hi"}]).tokens
+    [1, 3, 16127, 4]
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        mode: ValidationMode | str = ValidationMode.test,
+        *,
+        version: str | None = None,
+    ) -> None:
+        """Wrap a vocabulary; `version` names its tokenizer version where the file does not tell.
+
+        Raises:
+            TokenizerException: the version is unknown, or does not go with this kind of vocabulary.
+
+        """
+        version = version or tokenizer.version
+        if version not in FORMATS:
+            raise TokenizerException(
+                f"{tokenizer.name} does not tell its tokenizer version; pass version=, one of {list(FORMATS)}."
+            )
+        if tokenizer.family == "sentencepiece" and version in ("v13", "v15"):
+            raise TokenizerException(f"{version} needs a Tekken vocabulary; {tokenizer.name} is a SentencePiece file.")
+        self.tokenizer = tokenizer
+        self._mode = ValidationMode(mode)
+        self._version = version
+        self._engine = engine = Engine(tokenizer, version, self._mode.value)
+        audio: Any = tokenizer.config.get("audio")
+        self._speech = SpeechLayout(
+            engine.row,
+            audio,
+            engine.media,
+            engine.control,
+            tokenizer.special_names.get,
+            effort_needed=engine.row.settings and "reasoning_effort" in (engine.builder or {}),
+        )
+
+    @classmethod
+    def from_file(
+        cls,
+        tokenizer_filename: str | PathLike[str],
+        mode: ValidationMode | str = ValidationMode.test,
+        *,
+        version: str | None = None,
+    ) -> Self:
+        """Read a vocabulary file, or a folder as published on the hub.
+
+        Raises:
+            VocabularyError: the file is missing, damaged, or of another kind.
+            TokenizerException: it does not go with conversations.
+
+        """
+        from mistral_tok.tokenizer import Tokenizer
+
+        return cls(Tokenizer.from_file(tokenizer_filename), mode, version=version)
+
+    @classmethod
+    def from_hf_hub(
+        cls,
+        repo_id: str,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        mode: ValidationMode | str = ValidationMode.test,
+    ) -> Self:
+        """Read the vocabulary of a repository on the Hugging Face hub; the file is downloaded once and cached."""
+        from mistral_tok.load.hub import download
+
+        path = download(
+            repo_id,
+            token=token,
+            revision=revision,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        return cls.from_file(path, mode)
+
+    from_pretrained = from_hf_hub
+
+    @classmethod
+    def bundled(cls, name: str, mode: ValidationMode | str = ValidationMode.test) -> Self:
+        """One of the vocabularies on board: v1, v2, v3, v3-tekken, v3-tekken-mm, v7, v7-mm."""
+        from mistral_tok.tokenizer import Tokenizer
+
+        return cls(Tokenizer.bundled(name), mode)
+
+    @classmethod
+    def v1(cls) -> Self:
+        """The vocabulary of the first models, in test mode."""
+        return cls.bundled("v1")
+
+    @classmethod
+    def v2(cls) -> Self:
+        """The vocabulary with control tokens for instructions, in test mode."""
+        return cls.bundled("v2")
+
+    @classmethod
+    def v3(cls, is_tekken: bool = False, is_mm: bool = False) -> Self:
+        """The third version, as SentencePiece or Tekken file; images go with Tekken only. Test mode."""
+        if is_mm and not is_tekken:
+            raise ValueError("Images go with the Tekken file only: v3(is_tekken=True, is_mm=True).")
+        return cls.bundled("v3-tekken-mm" if is_mm else "v3-tekken" if is_tekken else "v3")
+
+    @classmethod
+    def v7(cls, is_mm: bool = False) -> Self:
+        """The seventh version, with or without images, in test mode."""
+        return cls.bundled("v7-mm" if is_mm else "v7")
+
+    @property
+    def version(self) -> str:
+        """The tokenizer version, `v1` to `v15`."""
+        return self._version
+
+    @property
+    def mode(self) -> ValidationMode:
+        """The validation mode."""
+        return self._mode
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.tokenizer, self._mode.value, self._version)
+
+    def __repr__(self) -> str:
+        return f"MistralTokenizer({self.tokenizer.name!r}, version={self._version!r}, mode={self._mode.value!r})"
+
+    # Encoding.
+
+    def encode_chat_completion(
+        self,
+        request: Any,
+        max_model_input_len: int | None = None,
+        *,
+        tools: Any = None,
+        truncation: Truncation | None = None,
+        repair: bool = False,
+        report: bool = False,
+        forbid_user_defined: bool = False,
+        fetcher: Callable[[str], bytes] | None = None,
+        allow_urls: bool = False,
+        allow_files: bool = True,
+    ) -> Tokenized:
+        """Validate a conversation and turn it into ids.
+
+        `request` is a ChatCompletionRequest (ours or mistral-common's), a list of messages (dicts or objects), a
+        whole request as a dict in OpenAI's format, or its JSON. In finetuning mode the key `weight` of assistant
+        messages is read.
+
+        With `truncate_for_context_length` in the request, or `truncation="messages"`, old messages are dropped as
+        mistral-common does it until the ids behind the first are at most `max_model_input_len` (v7 and later).
+        `truncation="turns"` counts all ids, works in every version, and never drops the last exchange, a message to
+        be continued, or the tools. `repair` fixes foreign call ids and the order of roles (see `chat.repair`);
+        `report` lists every edit in the result's `report`. `forbid_user_defined` refuses texts that hold a piece
+        such as `[REF]`, which SentencePiece files of v3 and v7 match in text. Images and audio are read from http
+        addresses only with a `fetcher` or `allow_urls`, and from files unless `allow_files` is False.
+
+        Raises:
+            MistralCommonException: one of its subclasses, naming the place.
+
+        """
+        engine = self._engine
+        edits: list[Edit] = []
+        accepted = accept(request, tools, weights=self._mode is ValidationMode.finetuning)
+        if repair:
+            accepted, edits = repaired(accepted, engine.row, self._mode.value)
+        access = ALL
+        if fetcher is not None or allow_urls or not allow_files:
+            access = replace(ALL, fetcher=fetcher, allow_urls=allow_urls, allow_files=allow_files)
+        media = engine.collected(access)
+        encoded = engine.run(accepted, media, max_model_input_len, truncation)
+        if forbid_user_defined:
+            refuse_user_defined(self.tokenizer, encoded.plan)
+        done = Tokenized(encoded, self, accepted, media)
+        if report:
+            done.report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, encoded)]
+        return done
+
+    def count(self, request: Any, *, tools: Any = None) -> int:
+        """How many ids a conversation takes; images and recordings are measured, not decoded."""
+        accepted = accept(request, tools, weights=self._mode is ValidationMode.finetuning)
+        media = self._engine.collected(MediaAccess(arrays=False))
+        plan = self._engine.plan(accepted, media, bounded=True)
+        fixed = sum(
+            1 if isinstance(item, int) else len(item.ids or ()) if isinstance(item, Segment) else 0
+            for laid in plan
+            for item in laid.items
+        )
+        return 1 + fixed + sum(len(self._engine.encode(text)) for text in texts_of(plan))
+
+    def append(self, previous: Tokenized, messages: Any) -> Tokenized:
+        """The ids of a conversation and more messages: as if all were encoded anew, but what stays is not.
+
+        Raises:
+            InvalidRequestException: `previous` is not a conversation.
+
+        """
+        if previous.request is None:
+            raise InvalidRequestException("Only conversations can be continued; this is another kind of request.")
+        more = accept(messages, weights=self._mode is ValidationMode.finetuning).messages
+        request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
+        media = self._engine.collected(ALL, previous.media_segments)
+        plan = self._engine.plan(request, media)
+        return Tokenized(self._engine.extended(previous.encoded, plan), self, request, media)
+
+    def stable_prefix(self, a: Any, b: Any) -> StablePrefix:
+        """How many ids two conversations share from the start, and which rules moved the others.
+
+        `a` and `b` are results of encoding, or requests, which are encoded.
+        """
+        first, second = (x if isinstance(x, Tokenized) else self.encode_chat_completion(x) for x in (a, b))
+        length = shared(first.tokens, second.tokens)
+        if length == min(len(first.tokens), len(second.tokens)):
+            return StablePrefix(length, ())
+        return StablePrefix(length, tuple(dict.fromkeys(moved(first.encoded.plan, second.encoded.plan))))
+
+    def encode_fim(self, request: FIMRequest | Any) -> Tokenized:
+        """Turn a fill-in-the-middle request into ids: `[SUFFIX]` suffix `[PREFIX]` prompt."""
+        engine = self._engine
+        return self._tokenized(fim_plan(_as(request, FIMRequest), engine.row, engine.control, engine.encode), [])
+
+    def encode_transcription(self, request: TranscriptionRequest | Any) -> Tokenized:
+        """Turn a recording that is to be written down into ids and samples."""
+        return self._tokenized(*self._speech.transcription(_as(request, TranscriptionRequest)))
+
+    def encode_speech_request(self, request: SpeechRequest | Any) -> Tokenized:
+        """Turn a text that is to be spoken into ids, and the reference recording into samples."""
+        return self._tokenized(*self._speech.speech(_as(request, SpeechRequest)))
+
+    def _tokenized(self, plan: Plan, sounds: list[Any]) -> Tokenized:
+        ids, ends = encode_plan(plan, [self._engine.bos], self._engine.encode)
+        done = Tokenized(Encoded(ids, plan, ends, None), self, None, None)
+        done.audios = sounds
+        return done
+
+    def decode(
+        self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE
+    ) -> str:
+        """The text of ids; control tokens are dropped, shown (`keep`) or refused (`raise`)."""
+        return decode(self.tokenizer, tokens, special_token_policy)
+
+    def text_offsets(self, text: str) -> Sequence[Sequence[int]]:
+        """For each id of a text, the characters that it covers."""
+        return cast(Any, self.tokenizer.encode_with_offsets(text).offsets)
+
+
+def _as(request: Any, kind: Any) -> Any:
+    """A request of our own type from ours, a dict, or mistral-common's object."""
+    if isinstance(request, kind | dict):
+        return kind.model_validate(request)
+    return kind.model_validate({name: getattr(request, name) for name in type(request).model_fields})
+
+
+def _again(cls: type[MistralTokenizer], tokenizer: Tokenizer, mode: str, version: str) -> MistralTokenizer:
+    """Rebuild a pickled tokenizer."""
+    return cls(tokenizer, mode, version=version)
