@@ -49,14 +49,14 @@ _REMEDY = (
 class Pipeline:
     """How a file prepares text, in the terms of a Vocabulary.
 
-    `scope` says which parts of a text get the prefix when user-defined pieces cut it up: every part between them
-    ("segment"), or only one at the very start ("start"). `drops_gaps`: what the pattern does not match is dropped
+    `prefix_each_part`: when user-defined pieces cut a text up, each part between them gets the prefix, not only one at
+    the very start. `drops_gaps`: what the pattern does not match is dropped
     instead of being a part of its own. `normalizes`: added tokens with `normalized` are looked for in rewritten text.
     """
 
     family: Family
     prefix: Prefix = "never"
-    scope: str = "segment"
+    prefix_each_part: bool = True
     split_spaces: bool = False
     pattern: str | None = None
     drops_gaps: bool = False
@@ -110,8 +110,7 @@ def _llama(norm: list[Step], pre: list[Step], name: str) -> Pipeline:
         raise refused(name, "$.pre_tokenizer", problem, _REMEDY)
     scheme, split = _metaspace(pre[0], "pre_tokenizer", name)
     prefix: Prefix = "never" if scheme == "never" else "unless-space"
-    scope = "start" if scheme == "first" else "segment"
-    return Pipeline("sentencepiece", prefix=prefix, scope=scope, split_spaces=split)
+    return Pipeline("sentencepiece", prefix=prefix, prefix_each_part=scheme != "first", split_spaces=split)
 
 
 def _metaspace(step: Step, section: str, name: str) -> tuple[str, bool]:

@@ -66,6 +66,7 @@ def read(source: Source) -> Vocabulary:
     tokens = number(model.vocab, file.added_tokens, name)
     byte_level = pipeline.family == "bytelevel"
     pieces = _byte_level_pieces(tokens, name) if byte_level else _llama_pieces(tokens, model, name)
+    _check_prefix(pipeline, tokens, name)
     found = roles(tokens.ids, model.unk_token, file.post_processor, source.beside, name)
     controls = {content for content, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind == Kind.CONTROL}
     return Vocabulary(
@@ -80,7 +81,7 @@ def read(source: Source) -> Vocabulary:
         prefix=pipeline.prefix,
         split_spaces=pipeline.split_spaces,
         whole_pieces=model.ignore_merges,
-        config=_config(pipeline, tokens),
+        config={"format": "tokenizer.json", **({"unmatched": "drop"} if pipeline.drops_gaps else {})},
         bos_id=found["bos"],
         eos_id=found["eos"],
         unk_id=found["unk"],
@@ -106,13 +107,17 @@ def _read_model(file: _File, name: str) -> _Model:
     return model
 
 
-def _config(pipeline: Pipeline, tokens: Tokens) -> dict[str, object]:
-    config: dict[str, object] = {"format": "tokenizer.json"}
+def _check_prefix(pipeline: Pipeline, tokens: Tokens, name: str) -> None:
+    """Refuse a prefix that depends on where added tokens stand: a Vocabulary has one per text."""
     if pipeline.prefix != "never" and Kind.USER_DEFINED in tokens.kinds:
-        config["prefix_scope"] = pipeline.scope
-    if pipeline.drops_gaps:
-        config["unmatched"] = "drop"
-    return config
+        first = tokens.contents[tokens.kinds.index(Kind.USER_DEFINED)]
+        where = (
+            "every part of a text between added tokens"
+            if pipeline.prefix_each_part
+            else "a text unless it begins with one"
+        )
+        problem = f"{first!r} is not special, and the file puts a prefix space in front of {where}"
+        raise refused(name, "$.added_tokens", problem, _REMEDY)
 
 
 def _llama_pieces(tokens: Tokens, model: _Model, name: str) -> list[bytes]:
@@ -181,6 +186,8 @@ def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merge
     merged: dict[tuple[int, int], tuple[int, int, int]] = {}
     for i, pair in enumerate(model.merges):
         if isinstance(pair, str):
+            if pair.startswith("#version"):  # the head of the merges.txt that older files were made from
+                continue
             left, _, right = pair.partition(" ")
             if not left or not right or " " in right:
                 raise damaged(name, f"$.model.merges[{i}]", f"{pair[:40]!r} is not two pieces with a space between")

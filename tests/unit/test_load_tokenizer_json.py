@@ -1,0 +1,444 @@
+"""Hugging Face tokenizer.json: what the file means, by encoding with a slow encoder over what was read."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Official
+
+from mistral_tok.errors import VocabularyError
+from mistral_tok.load import bundled_path, read, read_bytes
+from mistral_tok.vocab import SPACE, Kind, Vocabulary
+
+PREPEND = {"type": "Prepend", "prepend": SPACE}
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+LLAMA_STEPS = {"type": "Sequence", "normalizers": [PREPEND, REPLACE]}
+DECODERS = [
+    {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
+    {"type": "ByteFallback"},
+    {"type": "Fuse"},
+    {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+]
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+DIGITS = {"type": "Digits", "individual_digits": True}
+TEKKEN_LIKE = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEXTS = [
+    *("", " ", "  ", "a", " a", "  a", "a ", "ab ab", "abc  ab\n ab", "▁a", "a▁b", "<s>a", "a<s> b", "€ ü 😀 \0"),
+    *(
+        "it's 12 o'clock",
+        "x  12",
+        "12  3a",
+        " \t 5",
+        "a½²٣Ⅷ b",
+        "[R] a[R][R]b ",
+        "[R]",
+        "A [R]\r\n[R",
+        "<mask>x <mask>",
+    ),
+]
+
+
+def added(i: int, content: str, special: bool = False, **flags: bool) -> dict[str, Any]:
+    defaults = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
+    return {"id": i, "content": content, **defaults, **flags}
+
+
+def sequence(*pre: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "pretokenizers": list(pre)}
+
+
+def split(pattern: str, behavior: str = "Isolated", invert: bool = False) -> dict[str, Any]:
+    step = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
+    return sequence(step, {**BYTE_LEVEL, "use_regex": False})
+
+
+def file_of(vocab: list[str], merges: list[Any], tokens: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": "<unk>",
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": True,
+        "byte_fallback": True,
+        "ignore_merges": False,
+        "vocab": {content: i for i, content in enumerate(vocab)},
+        "merges": merges,
+        **parts.pop("model", {}),
+    }
+    file = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": tokens, "normalizer": None}
+    return {**file, "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": model, **parts}
+
+
+def llama(tokens: list[dict[str, Any]] | None = None, **parts: Any) -> dict[str, Any]:
+    """A small Llama-style file."""
+    vocab = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
+    vocab += [*"▁abcx12[]R", "ab", "▁a", "▁ab", "▁▁", "a▁", "abc", "bc"]
+    merges = ["a b", "▁ a", "▁ ab", "b c", "ab c", "a ▁", "▁ ▁", "▁a b"]
+    parts.setdefault("normalizer", LLAMA_STEPS if parts.get("pre_tokenizer") is None else None)
+    decoders = DECODERS
+    if parts["normalizer"] == REPLACE or (parts.get("pre_tokenizer") or {}).get("prepend_scheme") == "never":
+        decoders = DECODERS[:3]
+    parts.setdefault("decoder", {"type": "Sequence", "decoders": decoders})
+    names = [added(0, "<unk>", True), added(1, "<s>", True), added(2, "</s>", True)]
+    return file_of(vocab, merges, names + (tokens or []), **parts)
+
+
+def alphabet() -> list[str]:
+    """GPT-2's characters for the bytes 0 to 255, made as its authors made them."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [value for value in range(256) if value not in shown]
+    return [chr(value) if value in shown else chr(256 + others.index(value)) for value in range(256)]
+
+
+def byte_level(tokens: list[dict[str, Any]] | None = None, **parts: Any) -> dict[str, Any]:
+    """A small byte-level file."""
+    vocab = [*alphabet(), "ab", "Ġa", "ĠĠ", "Ġab", "12", "abc", "Ġ1", "'s", "â\u0124¬"[:1] + "Ĥ"]
+    merges = ["a b", "Ġ a", "Ġ Ġ", "Ġ ab", "1 2", "ab c", "Ġ 1", "' s", "â Ĥ"]
+    parts.setdefault("pre_tokenizer", BYTE_LEVEL)
+    parts.setdefault("decoder", {**BYTE_LEVEL, "add_prefix_space": True})
+    model = {"byte_fallback": False, "unk_token": None, "fuse_unk": False, **parts.pop("model", {})}
+    return file_of(vocab, merges, tokens or [], model=model, **parts)
+
+
+def load(file: Any, beside: Any = None) -> Vocabulary:
+    settings = None if beside is None else json.dumps(beside).encode()
+    return read_bytes(json.dumps(file).encode(), "tokenizer.json", beside=settings)
+
+
+class Slow:
+    """Encode by the letter of what a Vocabulary says."""
+
+    def __init__(self, vocab: Vocabulary) -> None:
+        self.vocab = vocab
+        self.rank = {triple[:2]: (i, triple[2]) for i, triple in enumerate(vocab.merges or ())}
+        plain = (Kind.NORMAL, Kind.BYTE) if vocab.family == "bytelevel" else (Kind.NORMAL,)
+        self.ids = {p: i for i, (p, k) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)) if k in plain}
+        self.byte_ids = {p[0]: i for i, p in enumerate(vocab.pieces) if vocab.kinds[i] == Kind.BYTE}
+        marks = sorted(
+            (p.decode() for p, k in zip(vocab.pieces, vocab.kinds, strict=True) if k == Kind.USER_DEFINED), key=len
+        )
+        self.marks = {mark: vocab.pieces.index(mark.encode()) for mark in marks}
+        self.cut = regex.compile("|".join(regex.escape(mark) for mark in reversed(marks)) or r"(?!)")
+
+    def encode(self, text: str) -> list[int]:
+        ids, at = [], 0
+        for match in self.cut.finditer(text):
+            ids += [*self.part(text[at : match.start()]), self.marks[match.group()]]
+            at = match.end()
+        return ids + self.part(text[at:])
+
+    def part(self, text: str) -> list[int]:
+        vocab = self.vocab
+        if not text:
+            return []
+        if vocab.family == "bytelevel":
+            return [i for word in self.words(text) for i in self.merge(word.encode())]
+        if vocab.prefix == "always" or (vocab.prefix == "unless-space" and text[0] not in (" ", SPACE)):
+            text = " " + text
+        text = text.replace(" ", SPACE)
+        parts = regex.findall(f"{SPACE}?[^{SPACE}]*", text) if vocab.split_spaces else [text]
+        return [i for part in parts for i in self.merge(part)]
+
+    def words(self, text: str) -> list[str]:
+        if self.vocab.pattern is None:
+            return [text]
+        words, at = [], 0
+        for match in regex.finditer(self.vocab.pattern, text):
+            if match.group():
+                words += [text[at : match.start()]] * ("unmatched" not in self.vocab.config) + [match.group()]
+                at = match.end()
+        return words + [text[at:]] * ("unmatched" not in self.vocab.config)
+
+    def merge(self, word: str | bytes) -> list[int]:
+        if isinstance(word, bytes):
+            if self.vocab.whole_pieces and word in self.ids:
+                return [self.ids[word]]
+            ids = [self.byte_ids[value] for value in word]
+        else:
+            ids = []
+            for character in word:
+                data = character.encode()
+                ids += [self.ids[data]] if data in self.ids else [self.byte_ids[value] for value in data]
+        while True:
+            found = [(*self.rank[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in self.rank]
+            if not found:
+                return ids
+            _, merged, i = min(found, key=lambda item: (item[0], item[2]))
+            ids[i : i + 2] = [merged]
+
+
+def assert_same(file: Any, texts: list[str] = TEXTS) -> Vocabulary:
+    """Names, ids and encodings as the tokenizers package has them."""
+    vocab, oracle = load(file), Official.from_str(json.dumps(file))
+    oracle.encode_special_tokens = True
+    oracle.no_truncation()
+    assert len(vocab.pieces) == oracle.get_vocab_size()
+    slow = Slow(vocab)
+    for text in texts:
+        assert slow.encode(text) == oracle.encode(text, add_special_tokens=False).ids, text
+    for token, entry in oracle.get_added_tokens_decoder().items():
+        assert vocab.pieces[token].decode() == entry.content
+        assert vocab.kinds[token] == (Kind.CONTROL if entry.special else Kind.USER_DEFINED)
+    assert [i for i, k in enumerate(vocab.kinds) if k in (3, 4)] == sorted(oracle.get_added_tokens_decoder())
+    return vocab
+
+
+METASPACE = [
+    {},
+    {"prepend_scheme": "always", "split": False},
+    {"prepend_scheme": "first", "split": False},
+    {"prepend_scheme": "never", "split": False},
+    {"prepend_scheme": "never", "split": True},
+    {"prepend_scheme": "first"},
+    {"add_prefix_space": True},
+    {"add_prefix_space": True, "str_rep": SPACE},
+    {"add_prefix_space": False, "prepend_scheme": "never"},
+]
+
+
+@pytest.mark.parametrize("options", METASPACE, ids=str)
+def test_metaspace(options: dict[str, Any]) -> None:
+    file = llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, **options})
+    vocab = assert_same(file)
+    assert vocab.prefix == ("never" if options.get("prepend_scheme") == "never" else "unless-space")
+    assert vocab.split_spaces == options.get("split", True)
+
+
+@pytest.mark.parametrize(("normalizer", "prefix"), [(LLAMA_STEPS, "always"), (REPLACE, "never")])
+def test_prepend_and_replace(normalizer: Any, prefix: str) -> None:
+    vocab = assert_same(llama(normalizer=normalizer))
+    assert (vocab.family, vocab.prefix, vocab.pattern, vocab.split_spaces) == ("sentencepiece", prefix, None, False)
+    assert (vocab.unk_id, vocab.bos_id, vocab.eos_id, vocab.pad_id, vocab.version) == (0, 1, 2, None, "")
+    assert vocab.pieces[3 + 65] == b"A" and vocab.kinds[3 + 65] == Kind.BYTE
+
+
+def test_user_defined_tokens_without_a_prefix() -> None:
+    n = len(llama()["model"]["vocab"])
+    for flags in ({}, {"normalized": True}):
+        pre = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "never", "split": False}
+        assert_same(llama([added(n, "[R]", **flags), added(n + 1, "<mask>", **flags)], pre_tokenizer=pre))
+        assert_same(byte_level([added(265, "[R]", **flags), added(266, "[R][R", **flags), added(267, "<s>", True)]))
+
+
+BYTE_LEVEL_STEPS = {
+    "gpt-2": BYTE_LEVEL,
+    "gpt-2 by default": {key: value for key, value in BYTE_LEVEL.items() if key != "use_regex"},
+    "in a sequence": sequence(BYTE_LEVEL),
+    "no split": {**BYTE_LEVEL, "use_regex": False},
+    "digits": sequence(DIGITS, BYTE_LEVEL),
+    "tekken-like": split(TEKKEN_LIKE),
+    "gaps kept": split(r"\p{L}+"),
+    "gaps dropped": split(r"\p{L}+", "Removed", True),
+}
+
+
+@pytest.mark.parametrize("case", BYTE_LEVEL_STEPS)
+@pytest.mark.parametrize("whole", [False, True])
+def test_byte_level(case: str, whole: bool) -> None:
+    vocab = assert_same(byte_level(pre_tokenizer=BYTE_LEVEL_STEPS[case], model={"ignore_merges": whole}))
+    assert (vocab.family, vocab.prefix, vocab.whole_pieces) == ("bytelevel", "never", whole)
+    assert [vocab.pieces[i] for i in range(256)] == [bytes([value]) for value in range(256)]
+
+
+@given(st.text("ab 1²Ⅷ\n\t's.ü€\u2003\u0085", max_size=12))
+def test_digits_and_gpt2_are_one_pattern(text: str) -> None:
+    assert_same(byte_level(pre_tokenizer=BYTE_LEVEL_STEPS["digits"]), [text])
+
+
+@given(st.text("ab ▁c€", max_size=12), st.sampled_from(METASPACE))
+def test_metaspace_on_any_text(text: str, options: dict[str, Any]) -> None:
+    assert_same(llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, **options}), [text])
+
+
+def test_published_vocabulary_in_this_format() -> None:
+    """SentencePiece v3 rewritten as converters do it: all pairs that make a piece, best piece first."""
+    spm = read(bundled_path("v3"))
+    names = [f"<0x{p[0]:02X}>" if k == Kind.BYTE else p.decode() for p, k in zip(spm.pieces, spm.kinds, strict=True)]
+    ids = {name: i for i, name in enumerate(names)}
+    merges = []
+    for i, (name, kind) in enumerate(zip(names, spm.kinds, strict=True)):
+        if kind == Kind.NORMAL:
+            pairs = [(name[:k], name[k:]) for k in range(1, len(name))]
+            pairs = sorted(
+                (pair for pair in pairs if pair[0] in ids and pair[1] in ids), key=lambda p: (ids[p[0]], ids[p[1]])
+            )
+            merges += [(spm.ranks[i], pair) for pair in pairs]
+    merges = [" ".join(pair) for _, pair in sorted(merges, key=lambda item: item[0])]
+    tokens = [added(i, names[i], True) for i, kind in enumerate(spm.kinds) if kind not in (Kind.NORMAL, Kind.BYTE)]
+    decoder = {"type": "Sequence", "decoders": DECODERS}
+    vocab = load(file := file_of(names, merges, tokens, normalizer=LLAMA_STEPS, decoder=decoder))
+    assert vocab.pieces == spm.pieces and vocab.version == "v3" and len(vocab.merges or ()) == len(merges)
+    assert_same(file, ["Hello, world!  <s>[INST] naïve 😀\n\tx = 1"])
+
+
+ROLE_FILE = byte_level([added(265, "<|begin|>", True), added(266, "<|end|>", True), added(267, "<pad>", True)])
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|begin|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [],
+    "special_tokens": {},
+}
+
+
+def test_roles() -> None:
+    processors = {"type": "Sequence", "processors": [{"type": "ByteLevel"}, TEMPLATE]}
+    plain = load(ROLE_FILE)
+    assert (plain.bos_id, plain.eos_id, plain.pad_id, plain.unk_id) == (None, None, 267, None)
+    template = load({**ROLE_FILE, "post_processor": processors})
+    assert (template.bos_id, template.eos_id) == (265, None)
+    beside = {"bos_token": None, "eos_token": {"content": "<|end|>", "lstrip": False}, "pad_token": "<|end|>"}
+    settings = load({**ROLE_FILE, "post_processor": processors}, beside)
+    assert (settings.bos_id, settings.eos_id, settings.pad_id) == (None, 266, 266)
+    with pytest.raises(VocabularyError, match="bos_token 'nope' is no token"):
+        load(ROLE_FILE, {"bos_token": "nope"})
+    with pytest.raises(VocabularyError, match=r"tokenizer_config\.json"):
+        load(ROLE_FILE, {"bos_token": 5})
+
+
+@pytest.mark.parametrize(
+    ("names", "version"),
+    [
+        (["<s>"], ""),
+        (["[INST]"], "v2"),
+        (["[INST]", "[PREFIX]"], "v3"),
+        (["[INST]", "[SYSTEM_PROMPT]"], "v7"),
+        (["[INST]", "[SYSTEM_PROMPT]", "[ARGS]"], ""),
+        (["[INST]", "[ARGS]", "[MODEL_SETTINGS]"], "v15"),
+        (["[SYSTEM_PROMPT]"], ""),
+    ],
+)
+def test_version_only_where_names_prove_it(names: list[str], version: str) -> None:
+    assert load(byte_level([added(265 + i, name, True) for i, name in enumerate(names)])).version == version
+
+
+def changed_model(base: dict[str, Any], **model: Any) -> dict[str, Any]:
+    return {**base, "model": {**base["model"], **model}}
+
+
+LLAMA, BYTES = llama(), byte_level()
+N = len(LLAMA["model"]["vocab"])
+REFUSED = {
+    "unigram": (changed_model(LLAMA, type="Unigram", vocab=[["a", 0.0]]), "Unigram"),
+    "wordpiece": (changed_model(LLAMA, type="WordPiece"), "WordPiece"),
+    "dropout": (changed_model(LLAMA, dropout=0.1), "dropout"),
+    "subword prefix": (changed_model(LLAMA, continuing_subword_prefix="##"), "continuing_subword_prefix"),
+    "word suffix": (changed_model(LLAMA, end_of_word_suffix="</w>"), "end_of_word_suffix"),
+    "no byte fallback": (changed_model(LLAMA, byte_fallback=False), "byte fallback"),
+    "whole texts": (changed_model(LLAMA, ignore_merges=True), "ignore_merges"),
+    "NFC": (llama(normalizer={"type": "NFC"}), "NFC"),
+    "NFC before bytes": (byte_level(normalizer={"type": "NFC"}), "NFC"),
+    "regex replace": (llama(normalizer={**REPLACE, "pattern": {"Regex": " "}}), "Replace"),
+    "other replacement": (llama(pre_tokenizer={"type": "Metaspace", "replacement": "_"}), "Metaspace"),
+    "unknown option": (llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "new": 1}), "new=1"),
+    "contradiction": (
+        llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "add_prefix_space": False}),
+        "contrad",
+    ),
+    "no preparation": (llama(normalizer={"type": "Sequence", "normalizers": []}), "no step"),
+    "whitespace": (llama(pre_tokenizer={"type": "Whitespace"}, normalizer=None), "Whitespace"),
+    "prefix space": (byte_level(pre_tokenizer={**BYTE_LEVEL, "add_prefix_space": True}), "add_prefix_space"),
+    "two splits": (byte_level(pre_tokenizer=sequence(DIGITS, DIGITS, BYTE_LEVEL)), "3 steps"),
+    "merged split": (byte_level(pre_tokenizer=split("a", "MergedWithNext")), "MergedWithNext"),
+    "digits together": (
+        byte_level(pre_tokenizer=sequence({**DIGITS, "individual_digits": False}, BYTE_LEVEL)),
+        "2 steps",
+    ),
+    "split by text": (
+        byte_level(
+            pre_tokenizer=sequence(
+                {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": False},
+                {**BYTE_LEVEL, "use_regex": False},
+            )
+        ),
+        "Split",
+    ),
+    "empty pattern": (byte_level(pre_tokenizer=split("")), "0 characters"),
+    "decoder": (byte_level(decoder={"type": "Fuse"}), "decoder"),
+    "llama decoder": (llama(decoder={"type": "Sequence", "decoders": DECODERS[:3]}), "decoder"),
+    "version": ({**LLAMA, "version": "2.0"}, "2.0"),
+    "prefix with user-defined": (llama([added(N, "[R]")]), "'\\[R\\]' is not special"),
+    "lstrip": (byte_level([added(265, "[R]", lstrip=True)]), "lstrip"),
+    "single word": (byte_level([added(265, "[R]", single_word=True)]), "single_word"),
+    "normalized": (llama([added(N, "[R]", normalized=True)]), "normalised text"),
+    "two rounds": (byte_level([added(265, "[R]"), added(266, "[Q]", normalized=True)]), "two rounds"),
+    "overlap inside": (byte_level([added(265, "x[R]y", True), added(266, "[R]")]), "overlaps"),
+    "overlap at the end": (byte_level([added(265, "<s>[", True), added(266, "[R]")]), "overlaps"),
+    "added token not ASCII": (byte_level([added(265, "été")]), "not ASCII"),
+    "not in the alphabet": (changed_model(BYTES, vocab={**BYTES["model"]["vocab"], "a b": 265}), "byte alphabet"),
+    "byte piece added": (llama([added(3, "<0x00>", True)]), "byte piece"),
+    "one-letter special": (llama([added(LLAMA["model"]["vocab"]["x"], "x", True)]), "ordinary text"),
+    "space in a piece": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "a b": N}), "kinds of space"),
+}
+DAMAGED = {
+    "merge of three": (changed_model(LLAMA, merges=["a b c"]), r"merges\[0\]"),
+    "merge of one": (changed_model(LLAMA, merges=["a"]), r"merges\[0\]"),
+    "merge into nothing": (changed_model(LLAMA, merges=["a x"]), "'ax' is no piece"),
+    "merge of nothing": (changed_model(LLAMA, merges=[["zz", "x"]]), "'zz' is no piece"),
+    "merge into special": (
+        changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "<": N, "s>": N + 1}, merges=[["<", "s>"]]),
+        "special token",
+    ),
+    "merge type": (changed_model(LLAMA, merges=[["a", "b", "c"]]), r"merges\[0\]"),
+    "no merges": (changed_model(LLAMA, merges=None), "merges"),
+    "gap": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": N + 5}), f"id {N + 5}"),
+    "negative id": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": -1}), "id -1"),
+    "id twice": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": 7}), "share id 7|has id"),
+    "id is text": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": "7"}), r"vocab"),
+    "byte missing": (
+        changed_model(BYTES, vocab={("new" if k == "A" else k): v for k, v in BYTES["model"]["vocab"].items()}),
+        "byte 0x41",
+    ),
+    "added id differs": (llama([added(9, "x")]), "has id 9 here"),
+    "added id jumps": (byte_level([added(300, "[R]", True)]), "next free one is 265"),
+    "added twice": (byte_level([added(265, "[R]", True), added(265, "[R]", True)]), "listed twice"),
+    "added without flags": ({**LLAMA, "added_tokens": [{"id": 0, "content": "x"}]}, r"added_tokens\[0\]"),
+    "step is a list": (llama(normalizer={"type": "Sequence", "normalizers": [[]]}), "instead of an object"),
+    "sequence of nothing": (llama(normalizer={"type": "Sequence"}), "not a list"),
+    "model is a list": ({**LLAMA, "model": []}, "Expected `object`"),
+}
+
+
+@pytest.mark.parametrize("case", [*REFUSED, *DAMAGED])
+def test_refused_with_the_reason(case: str) -> None:
+    file, reason = {**REFUSED, **DAMAGED}[case]
+    with pytest.raises(VocabularyError, match=reason) as caught:
+        load(file)
+    assert str(caught.value).startswith("tokenizer.json")
+
+
+def test_the_later_of_two_equal_merges_counts() -> None:
+    assert_same(changed_model(LLAMA, merges=["a b", "▁ a", "b c", "a b"]), ["abc", "ab c", "abcab"])
+
+
+def test_merges_as_pairs_and_with_a_head() -> None:
+    pairs = [merge.split(" ") for merge in LLAMA["model"]["merges"]]
+    merges = assert_same(changed_model(LLAMA, merges=pairs)).merges
+    assert merges == assert_same(changed_model(LLAMA, merges=["#version: 0.2", *LLAMA["model"]["merges"]])).merges
+
+
+def test_nested_steps_do_not_recurse() -> None:
+    step: Any = LLAMA_STEPS
+    for _ in range(200):
+        step = {"type": "Sequence", "normalizers": [step]}
+    assert load(llama(normalizer=step)).prefix == "always"
+
+
+@given(st.data())
+def test_truncation_and_flipped_bytes_never_crash(data: st.DataObject) -> None:
+    content = bytearray(json.dumps(data.draw(st.sampled_from([LLAMA, BYTES, ROLE_FILE]))).encode())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    for _ in range(data.draw(st.integers(0, 4))):
+        if content:
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        vocab = read_bytes(bytes(content), "x.json")
+    except VocabularyError as error:
+        assert str(error).startswith("x.json")
+    else:
+        assert isinstance(vocab, Vocabulary)
