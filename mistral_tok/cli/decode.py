@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import click
 
@@ -20,7 +21,9 @@ from mistral_tok.cli.common import STDIN, json_option, load, put_json, read, voc
     help="What to do with control tokens.",
 )  # fmt: skip
 @json_option
-def command(ids: tuple[str, ...], files: bool, vocab: str, special: str, as_json: bool) -> None:
+def command(
+    ids: tuple[str, ...], files: bool, vocab: str, special: Literal["ignore", "keep", "raise"], as_json: bool
+) -> None:
     """Print the text of the token IDs.
 
     Ids stand between spaces or commas, or in a JSON array. Without arguments, every line of standard input is a row;
