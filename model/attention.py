@@ -110,7 +110,9 @@ def flex(q: Tensor, k: Tensor, v: Tensor, mask: Any, causal: bool, dropout: floa
     from torch._dynamo.exc import TorchDynamoException
     from torch.nn.attention.flex_attention import flex_attention
 
-    kernel = flex_attention if torch.compiler.is_compiling() else _compiled(flex_attention)
+    kernel: Any = flex_attention
+    if not torch.compiler.is_compiling():
+        kernel = _compiled(kernel)
     try:
         return kernel(q, k, v, block_mask=mask, enable_gqa=q.shape[1] != k.shape[1]), None
     except (TorchDynamoException, NotImplementedError) as error:
