@@ -27,15 +27,17 @@ class Encoder:
 
     `scanner` is 0 where segments are cut by the vocabulary alone, 1 for Tekken's pattern, 2 when `splitter` gives the segments:
     a function from a string to (ends in UTF-8 bytes as array('Q')). `prefix`: 0 none, 1 a space before every text, 2 unless it
-    starts with one.
+    starts with one; `every`: the parts between user-defined pieces count as texts.
     """
 
     tables: Tables
     scanner: cython.int
     prefix: cython.int
+    every: cython.bint
     splitter: object
     pool: list
     ints: list
+    cuts: cython.bint
     sets_log2: int
     arena_log2: int
     marks: cython.pointer(uint32_t)
@@ -45,11 +47,13 @@ class Encoder:
     def __cinit__(self):
         self.marks = cython.NULL
 
-    def __init__(self, image, scanner: int, prefix: int, splitter: object, sets_log2: int, arena_log2: int):
+    def __init__(self, image, scanner: int, prefix: int, splitter: object, every: bool, sets_log2: int, arena_log2: int):
         self.tables = image.tables
         self.scanner = scanner
         self.prefix = prefix
         self.splitter = splitter
+        self.every = every
+        self.cuts = scanner != 0 and not image.meta["whole_pieces"]
         self.sets_log2 = sets_log2
         self.arena_log2 = arena_log2
         self.pool = []
@@ -125,6 +129,16 @@ class Encoder:
         finally:
             self.give(worker)
 
+    def counts(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> list:
+        """Return how many ids each of `texts[start:stop]` has."""
+        worker: Worker = self.take()
+        splits: list = []
+        try:
+            self.many(worker, texts, start, stop, -1, -1, splits)
+            return [b - a for a, b in zip([0, *splits], splits, strict=False)]
+        finally:
+            self.give(worker)
+
     @cython.cfunc
     def shared_ints(self) -> list:
         """Return the int objects of all ids, made when first needed."""
@@ -136,7 +150,7 @@ class Encoder:
     def take(self) -> Worker:
         if self.pool:
             return self.pool.pop()
-        return Worker(self.tables, self.scanner, self.sets_log2, self.arena_log2)
+        return Worker(self.tables, self.scanner, self.cuts, self.sets_log2, self.arena_log2)
 
     @cython.cfunc
     def give(self, worker: Worker) -> cython.void:
@@ -266,28 +280,34 @@ class Encoder:
         self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, head: int32_t, tail: int32_t, k: int64_t
     ) -> int64_t:
         """Append the ids of one text in UTF-8; −1 without memory."""
-        prefix: cython.bint = self.prefix == 1
         if not worker.reserve(k + n + 4):
             return -1
         if head >= 0:
             worker.ids[k] = head
             k += 1
-        if self.prefix == 2 and n > 0:
-            prefix = p[0] != 32 and not (n > 2 and p[0] == 0xE2 and p[1] == 0x96 and p[2] == 0x81)
         if self.mark_count:
-            k = self.with_marks(worker, p, n, prefix, k)
+            k = self.with_marks(worker, p, n, k)
         else:
-            k = worker.encode(p, n, prefix, k)
+            k = worker.encode(p, n, self.wants_prefix(p, n), k)
         if k >= 0 and tail >= 0:
             worker.ids[k] = tail
             k += 1
         return k
 
     @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def wants_prefix(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t) -> cython.bint:
+        if self.prefix == 2 and n > 0:
+            return p[0] != 32 and not (n > 2 and p[0] == 0xE2 and p[1] == 0x96 and p[2] == 0x81)
+        return self.prefix == 1
+
+    @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def with_marks(
-        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, prefix: cython.bint, k: int64_t
+        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t
     ) -> int64_t:
         """Encode around user-defined pieces, the longest at each place, which no merge touches."""
         at: uint64_t = 0
@@ -298,8 +318,8 @@ class Encoder:
             if mark < 0:
                 break
             if at > start:
-                k = worker.encode(p + start, at - start, prefix and start == 0, k)
-            elif prefix and at == 0:
+                k = worker.encode(p + start, at - start, (start == 0 or self.every) and self.wants_prefix(p + start, at - start), k)
+            elif at == 0 and self.prefix == 1 and not self.every:
                 k = worker.encode(cython.cast(cython.pointer(cython.const[uint8_t]), b" "), 1, False, k)
             if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + (n - at) + 4):
                 return -1
@@ -308,7 +328,7 @@ class Encoder:
             at += self.tables.t.offsets[self.marks[mark] + 1] - self.tables.t.offsets[self.marks[mark]]
             start = at
         if k >= 0 and start < n:
-            k = worker.encode(p + start, n - start, prefix and start == 0, k)
+            k = worker.encode(p + start, n - start, (start == 0 or self.every) and self.wants_prefix(p + start, n - start), k)
         return k
 
     @cython.cfunc

@@ -156,6 +156,8 @@ def _meta(vocab: Vocabulary, longest: int, ties: bool) -> dict[str, object]:
         "pattern": vocab.pattern,
         "prefix": vocab.prefix,
         "split_spaces": vocab.split_spaces,
+        "whole_pieces": vocab.whole_pieces,
+        "unknown_name": vocab.pieces[vocab.unk_id].decode("utf-8", "replace") if vocab.unk_id is not None else None,
         "ids": [vocab.bos_id, vocab.eos_id, vocab.unk_id, vocab.pad_id],
         "config": dict(vocab.config),
         "longest": longest,
@@ -180,6 +182,7 @@ class Image:
 
     def __init__(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
+        self.data = view
         self.sections = dict(zip(SECTIONS, _sections(view), strict=True))
         self.meta = json.loads(bytes(self.sections["meta"]))
         self.n_pieces = len(self.sections["kinds"])

@@ -5,6 +5,7 @@ cdef class Worker:
     cdef object keep
     cdef const mt_tables *t
     cdef int scanner
+    cdef bint cuts
     cdef mt_slot *slots
     cdef void *slot_memory
     cdef uint64_t set_mask

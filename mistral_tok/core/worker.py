@@ -37,10 +37,11 @@ FAILED = cython.declare(int64_t, -1)
 class Worker:
     """Encodes UTF-8 for one thread at a time into its own buffer of ids."""
 
-    def __init__(self, tables: Tables, scanner: int, sets_log2: int, arena_log2: int):
+    def __init__(self, tables: Tables, scanner: int, cuts: bool, sets_log2: int, arena_log2: int):
         self.keep = tables
         self.t = cython.address(tables.t)
         self.scanner = scanner
+        self.cuts = cuts
         self.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
         self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
         self.arena_size = cython.cast(uint64_t, 1) << arena_log2
@@ -258,7 +259,7 @@ class Worker:
         start: uint64_t = 0
         count: cython.int
         i: cython.int
-        if self.scanner == 0:
+        if not self.cuts:
             return self.recall_long(p, n, k)
         while start < n and k >= 0:
             count = cut(self.t, p, n, cython.address(at), ends, BLOCK)

@@ -1,0 +1,41 @@
+"""Checks of what callers pass as text, and what becomes of surrogates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Errors = Literal["strict", "replace"]
+
+
+def check_text(text: object, place: str = "text") -> str:
+    """Return `text` if it is a str; TypeError names the place otherwise."""
+    if not isinstance(text, str):
+        raise TypeError(f"{place} is of type {type(text).__name__}; expected str.")
+    return text
+
+
+def lone_surrogate(text: str, place: str = "text") -> ValueError:
+    """Make the error for a text that is not Unicode, naming where."""
+    at = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), 0)
+    return ValueError(
+        f"{place}[{at}] is U+{ord(text[at]):04X}, a surrogate and no character; pass errors='replace' to encode U+FFFD instead."
+    )
+
+
+def replace_surrogates(text: str) -> str:
+    r"""Join surrogate pairs to their character and put U+FFFD for lone surrogates.
+
+    >>> replace_surrogates("a\ud83d\ude00b\ud800")
+    'a😀b�'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def surrogate_positions(text: str) -> list[int]:
+    """Return, for each character of `replace_surrogates(text)` and its end, where it starts in `text`."""
+    starts, i = [], 0
+    while i < len(text):
+        starts.append(i)
+        pair = "\ud800" <= text[i] <= "\udbff" and i + 1 < len(text) and "\udc00" <= text[i + 1] <= "\udfff"
+        i += 2 if pair else 1
+    return [*starts, len(text)]

@@ -1,0 +1,392 @@
+"""`Tokenizer`: text to ids and back, one class for every vocabulary file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+
+from mistral_tok.core.decode import Decoder
+from mistral_tok.core.encode import Encoder
+from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
+from mistral_tok.load import bundled_names, bundled_path, find, parse
+from mistral_tok.load.cache import open_or_make
+from mistral_tok.parallel import in_chunks
+from mistral_tok.stream import StreamDecoder
+from mistral_tok.text import Errors, check_text, lone_surrogate, replace_surrogates, surrogate_positions
+from mistral_tok.vocab import SPACE, Kind, Vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+Special = Literal["ignore", "keep", "raise"]
+_SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
+_PREFIX = {"never": 0, "always": 1, "unless-space": 2}
+
+TABLE_BYTES = 6 << 20
+"""Default bound, in bytes, of the tables in which one thread remembers what segments encode to."""
+
+
+class Encoding(NamedTuple):
+    """Ids and, for each, the half-open span of characters in the text that it stands for."""
+
+    ids: list[int]
+    offsets: np.ndarray
+    """int32, shape (len(ids), 2)."""
+
+
+class Tokenizer:
+    """A vocabulary ready for use. Made by `from_file`, `bundled` or `from_vocabulary`; immutable; safe in any number of threads.
+
+    >>> tokenizer = Tokenizer.bundled("v3-tekken")
+    >>> tokenizer.encode("Hello, world")
+    [22177, 1044, 4304]
+    >>> tokenizer.decode([22177, 1044, 4304])
+    'Hello, world'
+    """
+
+    def __init__(self, image: Image, *, table_bytes: int = TABLE_BYTES) -> None:
+        meta = image.meta
+        self._image = image
+        self._table_bytes = table_bytes
+        self.name: str = meta["name"]
+        self.family: str = meta["family"]
+        self.version: str = meta["version"]
+        self.config: dict[str, object] = meta["config"]
+        self.bos_id: int | None
+        self.eos_id: int | None
+        self.unk_id: int | None
+        self.pad_id: int | None
+        self.bos_id, self.eos_id, self.unk_id, self.pad_id = meta["ids"]
+        self.vocab_size = image.n_pieces
+        foreign = self.config.get("format") == "tokenizer.json"
+        self._decoder = Decoder(
+            image,
+            0 if meta["prefix"] == "never" else 2 if foreign else 1,
+            foreign,
+            foreign,
+            str(self.config.get("unk_surface", " \u2047 ")),
+        )
+        kinds = bytes(image.sections["kinds"])
+        self._kinds = kinds
+        controls = [i for i, kind in enumerate(kinds) if kind == Kind.CONTROL]
+        self.special_ids = frozenset(controls)
+        self.special_names = {self.piece(i): i for i in controls}
+        self._by_name: dict[str, int] | None = None
+        self._encoder = self._make_encoder()
+
+    def _make_encoder(self) -> Encoder:
+        meta = self._image.meta
+        scanner, splitter = 0, None
+        if self.family != "sentencepiece":
+            scanner = 1 if meta["pattern"] == TEKKEN_PATTERN and "unmatched" not in self.config else 2
+        if scanner == 2:
+            from mistral_tok.core.split import make_splitter
+
+            defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")
+            marks = {self._decoder.surface(i)[1].decode(): i for i in defined}
+            splitter = make_splitter(self.name, meta["pattern"], marks, self.config.get("unmatched") == "drop")
+        every = self.config.get("prefix_scope") == "segment"
+        sets = max(4, (self._table_bytes * 3 // 4 // 64).bit_length() - 1)
+        arena = min(31, max(10, (self._table_bytes // 5).bit_length() - 1))
+        return Encoder(self._image, scanner, _PREFIX[meta["prefix"]], splitter, every, sets, arena)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
+        """Open a vocabulary file, or a folder as published on the hub; the format is told by the contents.
+
+        SentencePiece `.model` (BPE with byte fallback), `tekken.json` and Hugging Face's `tokenizer.json`. Raises `VocabularyError`
+        that names file, place and remedy. Tables are kept in the cache folder (`MISTRAL_TOK_CACHE=off|path`) for the
+        next time. `table_bytes` bounds, for each thread, the memory in which encoded segments are remembered.
+        """
+        source = find(path).read()
+        return cls(open_or_make(source, lambda: make_image(parse(source))), table_bytes=table_bytes)
+
+    @classmethod
+    def bundled(cls, name: str, *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
+        """Open an official vocabulary by its name, one of `bundled_names()`; `VocabularyError` for another."""
+        tokenizer = cls.from_file(bundled_path(name), table_bytes=table_bytes)
+        tokenizer.name = name
+        return tokenizer
+
+    @staticmethod
+    def bundled_names() -> tuple[str, ...]:
+        """Return the names of the official vocabularies on board.
+
+        >>> Tokenizer.bundled_names()
+        ('v1', 'v2', 'v3', 'v3-tekken', 'v3-tekken-mm', 'v7', 'v7-mm')
+        """
+        return bundled_names()
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: Vocabulary, *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
+        """Build a tokenizer from plain data, without a file and without the cache."""
+        return cls(Image(make_image(vocabulary)), table_bytes=table_bytes)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        image = self._image
+        return _restore, (bytes(image.data), self.name, self._table_bytes)
+
+    def __copy__(self) -> Tokenizer:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Tokenizer:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(name={self.name!r}, family={self.family!r}, version={self.version!r}, vocab_size={self.vocab_size})"
+
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> list[int]:
+        """Return the ids of a text, with BOS before and EOS after it if asked for.
+
+        Control tokens never come from text: `<s>` in it is ordinary characters. (SentencePiece's user-defined pieces, such as
+        `[REF]` in v7, are matched in text, as the reference does.) With `errors="strict"` a surrogate is a ValueError that names its index;
+        with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
+        """
+        try:
+            return self._encoder.encode(text, *self._ends(bos, eos))
+        except (UnicodeEncodeError, TypeError) as error:
+            return self._encoder.encode(self._mend(text, errors, error), *self._ends(bos, eos))
+
+    def encode_array(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> np.ndarray:
+        """Return the ids of a text as an int32 array of shape (n,); no list is made on the way."""
+        import numpy as np
+
+        try:
+            data = self._encoder.array(text, *self._ends(bos, eos))
+        except (UnicodeEncodeError, TypeError) as error:
+            data = self._encoder.array(self._mend(text, errors, error), *self._ends(bos, eos))
+        return np.frombuffer(data, np.int32)
+
+    def encode_with_offsets(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> Encoding:
+        """Return ids and offsets: for each id the half-open span of characters of `text` that it stands for.
+
+        Spans cover the text in order. Bytes of one character that fall in several tokens share its span; the dummy prefix, BOS and EOS
+        have empty ones.
+
+        >>> Tokenizer.bundled("v3").encode_with_offsets("Hi you").offsets.tolist()
+        [[0, 2], [2, 6]]
+        """
+        import numpy as np
+
+        from mistral_tok.core.spans import spans
+
+        try:
+            data, fixed = self._encoder.array(text), text
+        except (UnicodeEncodeError, TypeError) as error:
+            fixed = self._mend(text, errors, error)
+            data = self._encoder.array(fixed)
+        ids = np.frombuffer(data, np.int32)
+        every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
+        found = np.frombuffer(spans(self._image.tables, fixed, ids, self._prefixed(fixed), every), np.int32).reshape(-1, 2)
+        if fixed is not text:
+            found = np.array(surrogate_positions(text), np.int32)[found]
+        if bos or eos:
+            head, tail = self._ends(bos, eos)
+            ids = np.concatenate([np.array([head] * bos, np.int32), ids, np.array([tail] * eos, np.int32)])
+            found = np.concatenate(
+                [np.zeros((int(bos), 2), np.int32), found, np.full((int(eos), 2), len(text), np.int32)]
+            )
+        return Encoding(ids.tolist(), found)
+
+    def encode_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        errors: Errors = "strict",
+        threads: int | None = None,
+    ) -> list[list[int]]:
+        """Return the ids of each text. `threads`: None takes what the machine has where the batch is large enough."""
+        ends = self._ends(bos, eos)
+        chunks = self._chunks(texts, errors, threads, lambda *part: self._encoder.lists(*part, *ends))
+        return chunks[0] if len(chunks) == 1 else [row for chunk in chunks for row in chunk]
+
+    def encode_ragged(
+        self,
+        texts: Sequence[str],
+        *,
+        bos: bool = False,
+        eos: bool = False,
+        errors: Errors = "strict",
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of all texts in one array, and where each text's begin: (int32 (total,), int64 (len(texts) + 1,)).
+
+        The ids of text `i` are `ids[row_splits[i] : row_splits[i + 1]]`.
+        """
+        import numpy as np
+
+        ends = self._ends(bos, eos)
+        chunks = self._chunks(texts, errors, threads, lambda *part: self._encoder.ragged(*part, *ends))
+        splits = np.zeros(sum(len(found) for _, found in chunks) + 1, np.int64)
+        parts, row, base = [], 1, 0
+        for data, found in chunks:
+            splits[row : row + len(found)] = found
+            splits[row : row + len(found)] += base
+            row += len(found)
+            base += len(data) // 4
+            parts.append(np.frombuffer(data, np.int32))
+        return (parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int32), *parts])), splits
+
+    def count(self, text: str, *, errors: Errors = "strict") -> int:
+        """Return the number of ids of a text without making them."""
+        try:
+            return self._encoder.count(text)
+        except (UnicodeEncodeError, TypeError) as error:
+            return self._encoder.count(self._mend(text, errors, error))
+
+    def count_batch(self, texts: Sequence[str], *, errors: Errors = "strict", threads: int | None = None) -> list[int]:
+        """Return the number of ids of each text."""
+        chunks = self._chunks(texts, errors, threads, self._encoder.counts)
+        return [n for chunk in chunks for n in chunk]
+
+    def decode(self, ids: object, *, special: Special = "ignore", errors: Errors = "replace") -> str:
+        """Return the text of ids: an int, a list, tuple, range, or an integer array or tensor of one dimension.
+
+        Control ids are left out, named in place (`"keep"`) or refused with ValueError (`"raise"`). Bytes that are no UTF-8 become U+FFFD as
+        in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies a `▁` in text comes back as a space.
+        """
+        return self._decoder.text(_listed(ids), _policy(special), _strict(errors))
+
+    def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
+        """Return the bytes of ids, complete characters or not."""
+        return self._decoder.bytes(_listed(ids), _policy(special))
+
+    def decode_batch(self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace") -> list[str]:
+        """Return the text of each row of ids."""
+        policy, strict = _policy(special), _strict(errors)
+        return [self._decoder.text(_listed(row), policy, strict) for row in rows]
+
+    def stream(self, *, special: Special = "ignore", errors: Errors = "replace") -> StreamDecoder:
+        """Begin decoding ids that arrive one by one."""
+        return StreamDecoder(self._decoder, _policy(special), _strict(errors))
+
+    def piece(self, id: int) -> str:
+        """Return the piece of an id as text: SentencePiece's with `▁` and `<0x41>`, a byte-level one with U+FFFD for incomplete bytes."""
+        kind, surface = self._decoder.surface(_one(id))
+        if self.family != "sentencepiece":
+            return surface.decode("utf-8", "replace")
+        if kind == Kind.BYTE:
+            return f"<0x{surface[0]:02X}>"
+        if kind == Kind.UNKNOWN:
+            return cast(str, self._image.meta["unknown_name"])
+        return surface.decode().replace(" ", SPACE) if kind != Kind.CONTROL else surface.decode()
+
+    def piece_bytes(self, id: int) -> bytes:
+        """Return the bytes that an id stands for in text; those of a control id are its name's."""
+        return self._decoder.surface(_one(id))[1]
+
+    def id(self, piece: str) -> int:
+        """Return the id of a piece, written as `piece` gives it; KeyError if there is none."""
+        check_text(piece, "piece")
+        if piece in self.special_names:
+            return self.special_names[piece]
+        surface = piece.encode("utf-8", "surrogatepass")
+        if self.family == "sentencepiece":
+            if piece == self._image.meta["unknown_name"] and self.unk_id is not None:
+                return self.unk_id
+            found = self._names().get(piece, -1)
+        else:
+            found = self._decoder.find(surface)
+        if found < 0:
+            raise KeyError(f"{piece[:60]!r} is no piece of {self.name}.")
+        return found
+
+    def _names(self) -> dict[str, int]:
+        """Return the ids of all pieces by name; made when first asked for."""
+        if self._by_name is None:
+            self._by_name = {self.piece(i): i for i in range(self.vocab_size)}
+        return self._by_name
+
+    def _ends(self, bos: bool, eos: bool) -> tuple[int, int]:
+        if (bos and self.bos_id is None) or (eos and self.eos_id is None):
+            raise ValueError(f"{self.name} has no {'bos' if bos and self.bos_id is None else 'eos'} token.")
+        return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
+
+    def _prefixed(self, text: str) -> bool:
+        prefix = self._image.meta["prefix"]
+        return prefix == "always" or (prefix == "unless-space" and not text.startswith((" ", SPACE)))
+
+    def _mend(self, text: object, errors: str, cause: Exception) -> str:
+        """Return text that can be encoded, or raise for the caller what is wrong with it."""
+        checked = check_text(text)
+        if not _strict(errors):
+            return replace_surrogates(checked)
+        if isinstance(cause, UnicodeEncodeError):
+            raise lone_surrogate(checked) from None
+        raise cause
+
+    def _chunks(self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]) -> list[T]:
+        """Run `work` over the parts of a batch; where that fails on a text, say which, or mend the batch and run again."""
+        if isinstance(texts, (str, bytes)):
+            raise TypeError(f"texts is of type {type(texts).__name__}; expected a sequence of str.")
+        batch = list(texts)
+        for i, text in enumerate(batch):
+            if type(text) is not str:
+                check_text(text, f"texts[{i}]")
+        try:
+            return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop))
+        except UnicodeEncodeError:
+            mended = [self._mend_at(i, text, errors) for i, text in enumerate(batch)]
+        return in_chunks(mended, threads, lambda start, stop: work(mended, start, stop))
+
+    def _mend_at(self, i: int, text: str, errors: str) -> str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            if _strict(errors):
+                raise lone_surrogate(text, f"texts[{i}]") from None
+            return replace_surrogates(text)
+        return text
+
+
+def _strict(errors: str) -> bool:
+    if errors not in ("strict", "replace"):
+        raise ValueError(f"errors is {errors!r}; expected 'strict' or 'replace'.")
+    return errors == "strict"
+
+
+def _policy(special: str) -> int:
+    try:
+        return _SPECIAL[special]
+    except (KeyError, TypeError):
+        raise ValueError(f"special is {special!r}; expected 'ignore', 'keep' or 'raise'.") from None
+
+
+def _one(id: object) -> int:
+    if isinstance(id, bool) or not hasattr(id, "__index__"):
+        raise TypeError(f"id is {id!r:.60} of type {type(id).__name__}; an id is an int.")
+    return id.__index__()
+
+
+def _listed(ids: object) -> object:
+    """Return ids as a list, a tuple or a contiguous int32 array; TypeError for what holds no ids."""
+    if isinstance(ids, (list, tuple)):
+        return ids
+    if isinstance(ids, range):
+        return list(ids)
+    if isinstance(ids, (str, bytes, bytearray, dict, set)) or ids is None:
+        raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
+    if hasattr(ids, "__array__"):
+        import numpy as np
+
+        array = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"ids is an array of {array.dtype}; expected integers.")
+        if array.ndim > 1:
+            raise ValueError(f"ids is an array of shape {array.shape}; expected one dimension. Use decode_batch for rows.")
+        return array.reshape(-1).tolist()
+    if hasattr(ids, "__index__"):
+        return [ids]
+    if isinstance(ids, Iterable):
+        return list(ids)
+    raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
+
+
+def _restore(data: bytes, name: str, table_bytes: int) -> Tokenizer:
+    tokenizer = Tokenizer(Image(data), table_bytes=table_bytes)
+    tokenizer.name = name
+    return tokenizer
