@@ -13,6 +13,7 @@ from mistral_tok.chat.engine import Encoded, Engine, Truncation, texts_of
 from mistral_tok.chat.fim import fim_plan
 from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
+from mistral_tok.chat.inner import InstructTokenizer
 from mistral_tok.chat.mediaids import ALL, MediaAccess
 from mistral_tok.chat.repair import repair as repaired
 from mistral_tok.chat.report import Edit, dropped_keys, turn_edits
@@ -64,6 +65,7 @@ class MistralTokenizer:
         self.tokenizer = tokenizer
         self._mode = ValidationMode(mode)
         self._version = version
+        self.instruct_tokenizer = InstructTokenizer(tokenizer, version)
         self._engine = engine = Engine(tokenizer, version, self._mode.value)
         audio: Any = tokenizer.config.get("audio")
         self._speech = SpeechLayout(
@@ -105,9 +107,9 @@ class MistralTokenizer:
         mode: ValidationMode | str = ValidationMode.test,
     ) -> Self:
         """Read the vocabulary of a repository on the Hugging Face hub; the file is downloaded once and cached."""
-        from mistral_tok.load.hub import download
+        from mistral_tok.load.hub import fetch
 
-        path = download(
+        path = fetch(
             repo_id,
             token=token,
             revision=revision,
@@ -279,7 +281,7 @@ class MistralTokenizer:
 
     def text_offsets(self, text: str) -> Sequence[Sequence[int]]:
         """For each id of a text, the characters that it covers."""
-        return cast(Any, self.tokenizer.encode_with_offsets(text).offsets)
+        return cast("Sequence[Sequence[int]]", self.tokenizer.encode_with_offsets(text).offsets.tolist())
 
 
 def _as(request: Any, kind: Any) -> Any:

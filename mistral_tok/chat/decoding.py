@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mistral_tok.chat.refusals import UnknownTokenIdException
@@ -25,10 +25,7 @@ def decode(tokenizer: Tokenizer, tokens: Iterable[int], policy: SpecialTokenPoli
     """
     policy = SpecialTokenPolicy(policy)
     ids = list(tokens)
-    size = tokenizer.vocab_size
-    for i, token in enumerate(ids):
-        if not 0 <= token < size:
-            raise UnknownTokenIdException(f"Id {token} at position {i} is outside the vocabulary of {size} ids.")
+    check_ids(tokenizer, ids)
     if policy is SpecialTokenPolicy.KEEP and tokenizer.family == "sentencepiece":
         return "".join([tokenizer.piece(token) for token in ids])
     if policy is SpecialTokenPolicy.RAISE:
@@ -37,3 +34,11 @@ def decode(tokenizer: Tokenizer, tokens: Iterable[int], policy: SpecialTokenPoli
         if found:
             raise ValueError(f"Control tokens {found[:8]} are in the ids, and special_token_policy is 'raise'.")
     return tokenizer.decode(ids, special="keep" if policy is SpecialTokenPolicy.KEEP else "ignore")
+
+
+def check_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> None:
+    """Refuse ids that the vocabulary does not have; negative ones never are counted from its end."""
+    size = tokenizer.vocab_size
+    if ids and not 0 <= min(ids) <= max(ids) < size:
+        i, token = next((i, token) for i, token in enumerate(ids) if not 0 <= token < size)
+        raise UnknownTokenIdException(f"Id {token} at position {i} is outside the vocabulary of {size} ids.")

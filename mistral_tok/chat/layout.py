@@ -116,12 +116,13 @@ class Layout:
             )
         text = part.chunk.thinking
         items.append(self._think[0])
-        items.append(Segment(text, "thinking", (Source(0, len(text), part.message, part.index, 0, "thinking"),)))
+        items.append(Segment(text, "thinking", (Source(0, len(text), part.message, part.nth, 0, "thinking"),)))
         if part.chunk.closed:
             items.append(self._think[1])
 
     def _assistant(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
-        row, content, items = self.row, turn.content, []
+        row, content = self.row, turn.content
+        items: list[Item] = []
         at = f"(at $.messages[{turn.message}])"
         if turn.calls and row.calls is None:
             raise TokenizerException(f"Tools not implemented for tokenizer {row.version} {at}.")

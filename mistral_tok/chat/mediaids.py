@@ -56,7 +56,7 @@ class MediaIds:
     def _image_segment(self, media: Media, access: MediaAccess) -> Segment:
         if self._image is None:
             raise UnsupportedTokenizerFeatureException(
-                f"This vocabulary has no image encoder (at $.messages[{media.message}].content[{media.index}])."
+                f"This vocabulary has no image encoder (at $.messages[{media.message}].content[{media.nth}])."
             )
         from mistral_tok.chat.image import image_tokens, load_image
 
@@ -99,7 +99,7 @@ class MediaIds:
     def _need_audio(self, media: Media) -> None:
         if self._audio is None:
             raise UnsupportedTokenizerFeatureException(
-                f"This vocabulary has no audio encoder (at $.messages[{media.message}].content[{media.index}])."
+                f"This vocabulary has no audio encoder (at $.messages[{media.message}].content[{media.nth}])."
             )
 
     def audio_ids(self, n_samples: int) -> list[int]:
@@ -127,4 +127,4 @@ def needed(token: int | None, name: str) -> int:
 
 
 def _origin(media: Media, part: str) -> tuple[Source, ...]:
-    return (Source(0, 0, media.message, media.index, 0, part),)
+    return (Source(0, 0, media.message, media.nth, 0, part),)

@@ -16,13 +16,13 @@ JOIN = "\n\n"
 class Source(NamedTuple):
     """Where characters `start:stop` of a text come from: characters from `own` on in a part of a message.
 
-    `index` counts the chunks of a message's content (None where the content is one string), or its calls.
+    `nth` counts the chunks of a message's content (None where the content is one string), or its calls.
     """
 
     start: int
     stop: int
     message: int | None
-    index: int | None
+    nth: int | None
     own: int = 0
     part: str = "text"
     role: str | None = None
@@ -53,7 +53,7 @@ class Media(NamedTuple):
 
     chunk: Any
     message: int
-    index: int
+    nth: int
 
 
 class Turn:
@@ -154,7 +154,8 @@ def _results(messages: Sequence[Any], first: int, after: int, row: Format, call_
 
 def _system_text(messages: Sequence[Any], row: Format) -> Text | None:
     """The contents of all system messages in one text, or None if there are none."""
-    text, sources = "", []
+    text = ""
+    sources: list[Source] = []
     found = False
     for i, m in enumerate(messages):
         if m.role == "system" and m.content:
@@ -177,7 +178,8 @@ def join(contents: Sequence[tuple[int, Any]], glue: str) -> Joined:
     Empty texts vanish. Texts of one message are joined by `glue`, of different messages by two newlines.
     """
     out: list[Text | Media] = []
-    text, sources = "", []
+    text = ""
+    sources: list[Source] = []
     for message, content in contents:
         new_message = bool(text)
         parts = [(None, content)] if isinstance(content, str) else list(enumerate(content or ()))

@@ -15,7 +15,7 @@ class Span(NamedTuple):
     `part` is one of control, text, glue, thinking, call name, call id, arguments, tool calls, tool result, result,
     tools, settings, image, audio, prompt, suffix. `message` is the index of the message in the request (None for what
     belongs to none), `role` its role. `chars` are characters of that part's own text: of the message's content, or
-    of its chunk `index`; of the name, the id or the rewritten arguments of its call `index`.
+    of its chunk `nth`; of the name, the id or the rewritten arguments of its call `nth`.
     """
 
     start: int
@@ -24,7 +24,7 @@ class Span(NamedTuple):
     role: str
     part: str
     chars: tuple[int, int] | None = None
-    index: int | None = None
+    nth: int | None = None
 
 
 Offset = tuple[int, int]
@@ -81,8 +81,8 @@ def _item_spans(turn: Turn, item: Item, at: int, offsets: Offsets) -> Iterator[S
         return
     if isinstance(item, Segment) and item.ids is not None:
         source = item.sources[0] if item.sources else None
-        message, index = (source.message, source.index) if source else (None, None)
-        yield Span(at, at + len(item.ids), message, turn.role, item.part, None, index)
+        message, nth = (source.message, source.nth) if source else (None, None)
+        yield Span(at, at + len(item.ids), message, turn.role, item.part, None, nth)
         return
     text, part, sources = _text_parts(turn, item)
     pairs = [(int(a), int(b)) for a, b in offsets(text)]
@@ -99,7 +99,7 @@ def _span(turn: Turn, part: str, source: Source | None, start: int, stop: int, a
         between = "glue" if part == "text" else part
         return Span(start, stop, turn.message, turn.role, between)
     part = source.part if part != "result" else part
-    return Span(start, stop, source.message, source.role or turn.role, part, _own(source, a, b), source.index)
+    return Span(start, stop, source.message, source.role or turn.role, part, _own(source, a, b), source.nth)
 
 
 def _own(source: Source, a: int, b: int) -> tuple[int, int]:
