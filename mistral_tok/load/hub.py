@@ -10,6 +10,9 @@ from typing import Any
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load.recognise import BESIDE_NAME, HUGGING_FACE_NAME, WANTED, choose
 
+_TIMEOUT = 10.0
+"""Seconds to wait for the listing of a repository."""
+
 
 def fetch(
     repo_id: str,
@@ -34,7 +37,9 @@ def fetch(
     try:
         if not local_files_only:
             try:
-                names = huggingface_hub.HfApi().list_repo_files(repo_id, **options)
+                # Not list_repo_files: it tries for half a minute before it says that there is no connection.
+                info = huggingface_hub.HfApi().model_info(repo_id, timeout=_TIMEOUT, **options)
+                names = [file.rfilename for file in info.siblings or ()]
             except Exception as error:
                 if force_download or not _no_connection(error):
                     raise

@@ -64,12 +64,8 @@ def find(path: str | os.PathLike[str]) -> Located:
             place = place / chosen
         beside = place.with_name(BESIDE_NAME) if place.name == HUGGING_FACE_NAME else None
         return Located(place, beside if beside is not None and beside.is_file() else None)
-    except (OSError, ValueError) as error:
-        if isinstance(error, VocabularyError):
-            raise
-        if isinstance(error, OSError):
-            raise unreadable(place, error) from error
-        raise VocabularyError(f"{str(path)[:200]!r}: not a path ({error}).") from error
+    except OSError as error:
+        raise unreadable(place, error) from error
 
 
 WANTED = f"neither {TEKKEN_NAME}, nor tokenizer.model or tokenizer.model.vN, nor {HUGGING_FACE_NAME}"

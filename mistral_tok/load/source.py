@@ -63,6 +63,10 @@ def read_regular(path: Path) -> bytes:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise unreadable(path, error) from error
+    except ValueError as error:  # a NUL or a lone surrogate
+        if isinstance(error, VocabularyError):
+            raise
+        raise VocabularyError(f"{str(path)[:200]!r}: not a path ({error}). Give the path of a file.") from error
     if not data:
         raise VocabularyError(f"{path}: the file is empty. {_REMEDY_DAMAGED}")
     if len(data) > MAX_FILE_BYTES:
