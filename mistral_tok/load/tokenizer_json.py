@@ -72,7 +72,7 @@ def read(source: Source) -> Vocabulary:
     return Vocabulary(
         name=name,
         family=pipeline.family,
-        version=control_version(controls),
+        version=control_version(controls, byte_level),
         pieces=tuple(pieces),
         kinds=bytes(tokens.kinds),
         ranks=array("I", [NEVER]) * len(pieces),
@@ -182,8 +182,9 @@ def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merge
     Merges with byte pieces are refused where those stand for bytes without a character, outside byte-level files.
     """
     ids, kinds = model.vocab, tokens.kinds
-    parts = _RESULTS if not byte_level else _RESULTS | {Kind.BYTE}
-    merged: dict[tuple[int, int], tuple[int, int, int]] = {}
+    parts = _RESULTS | {Kind.BYTE} if byte_level else _RESULTS
+    allowed = [kind in parts for kind in kinds]
+    merged: dict[int, tuple[int, int, int]] = {}
     for i, pair in enumerate(model.merges):
         if isinstance(pair, str):
             if pair.startswith("#version"):  # the head of the merges.txt that older files were made from
@@ -198,9 +199,10 @@ def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merge
         except KeyError as error:
             problem = f"{str(error.args[0])[:40]!r} is no piece of the vocabulary"
             raise damaged(name, f"$.model.merges[{i}]", problem) from error
-        if kinds[triple[2]] not in _RESULTS or kinds[triple[0]] not in parts or kinds[triple[1]] not in parts:
+        if not (allowed[triple[0]] and allowed[triple[1]] and kinds[triple[2]] in _RESULTS):
             problem = f"{left[:40]!r} and {right[:40]!r} make or take a special token or a byte"
             raise refused(name, f"$.model.merges[{i}]", problem, _REMEDY)
-        merged.pop(triple[:2], None)
-        merged[triple[:2]] = triple
+        key = triple[0] << 32 | triple[1]
+        merged.pop(key, None)
+        merged[key] = triple
     return tuple(merged.values())

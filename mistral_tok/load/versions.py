@@ -16,9 +16,12 @@ def sentencepiece_version(names: Collection[str]) -> str:
     return next((version for version, mark in _SENTENCEPIECE if mark in names), "v1")
 
 
-def control_version(names: Collection[str]) -> str:
-    """Version that control names alone prove, or `""`: v11 and v13 name the same tokens, and other models none."""
+def control_version(names: Collection[str], byte_level: bool) -> str:
+    """Version that control names alone prove, or `""`.
+
+    v11 and v13 name the same tokens, and so do byte-level v3 and v7 files that list all of Tekken's first names.
+    """
     if "[INST]" not in names:
         return ""
     version = next((version for version, mark in _TEKKEN if mark in names), "")
-    return "" if version == "v11" else version
+    return "" if version == "v11" or (byte_level and version == "v7") else version

@@ -303,7 +303,7 @@ def test_roles() -> None:
 @pytest.mark.parametrize(
     ("names", "version"),
     [
-        (["<s>"], ""),
+        (["[X]"], ""),
         (["[INST]"], "v2"),
         (["[INST]", "[PREFIX]"], "v3"),
         (["[INST]", "[SYSTEM_PROMPT]"], "v7"),
@@ -313,7 +313,9 @@ def test_roles() -> None:
     ],
 )
 def test_version_only_where_names_prove_it(names: list[str], version: str) -> None:
-    assert load(byte_level([added(265 + i, name, True) for i, name in enumerate(names)])).version == version
+    assert load(llama([added(N + i, name, True) for i, name in enumerate(names)])).version == version
+    tekken = byte_level([added(265 + i, name, True) for i, name in enumerate(names)])
+    assert load(tekken).version == ("" if version == "v7" else version)
 
 
 def changed_model(base: dict[str, Any], **model: Any) -> dict[str, Any]:
