@@ -76,7 +76,7 @@ def read(source: Source) -> Vocabulary:
         kinds=bytes(model.kinds),
         ranks=_ranks(model, name),
         prefix="always" if model.normalizer.add_dummy_prefix else "never",
-        config=_config(source, names),
+        config=_config(source, model.trainer, names),
         unk_id=_role(model, "unk", Kind.UNKNOWN),
         bos_id=_role(model, "bos", Kind.CONTROL),
         eos_id=_role(model, "eos", Kind.CONTROL),
@@ -197,7 +197,6 @@ def _check_settings(model: _Model, name: str) -> None:
     checks = (
         (trainer.byte_fallback, "trainer_spec.byte_fallback", "the model has no byte fallback"),
         (not trainer.whitespace_as_suffix, "trainer_spec.treat_whitespace_as_suffix", "spaces end words in it"),
-        (trainer.unk_surface == _UNK_SURFACE, "trainer_spec.unk_surface", "unknown pieces decode to another text"),
         (not normalizer.char_map, "normalizer_spec.precompiled_charsmap", "the model rewrites characters"),
         (not model.denormalizer.char_map, "denormalizer_spec", "the model rewrites characters when it decodes"),
         (normalizer.escape_whitespaces, "normalizer_spec.escape_whitespaces", "spaces are not escaped"),
@@ -271,11 +270,13 @@ def _role(model: _Model, role: str, kind: Kind) -> int | None:
     return None
 
 
-def _config(source: Source, names: Iterable[str]) -> dict[str, object]:
+def _config(source: Source, trainer: _Trainer, names: Iterable[str]) -> dict[str, object]:
+    """Image settings, and the text to which the unknown piece decodes where it is not the usual one."""
+    config: dict[str, object] = {} if trainer.unk_surface == _UNK_SURFACE else {"unk_surface": trainer.unk_surface}
     if not source.images:
-        return {}
+        return config
     missing = [name for name in ("[IMG]", "[IMG_BREAK]", "[IMG_END]") if name not in names]
     if missing:
         problem = f"the suffix m1 promises images, but the file has no piece {missing[0]}"
         raise VocabularyError(f"{source.name}: {problem}. Rename the file, or use the v7 vocabulary.")
-    return {"image": dict(IMAGE_M1)}
+    return {**config, "image": dict(IMAGE_M1)}

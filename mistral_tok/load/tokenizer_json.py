@@ -66,7 +66,6 @@ def read(source: Source) -> Vocabulary:
     tokens = number(model.vocab, file.added_tokens, name)
     byte_level = pipeline.family == "bytelevel"
     pieces = _byte_level_pieces(tokens, name) if byte_level else _llama_pieces(tokens, model, name)
-    _check_prefix(pipeline, tokens, name)
     found = roles(tokens.ids, model.unk_token, file.post_processor, source.beside, name)
     controls = {content for content, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind == Kind.CONTROL}
     return Vocabulary(
@@ -81,7 +80,7 @@ def read(source: Source) -> Vocabulary:
         prefix=pipeline.prefix,
         split_spaces=pipeline.split_spaces,
         whole_pieces=model.ignore_merges,
-        config={"format": "tokenizer.json", **({"unmatched": "drop"} if pipeline.drops_gaps else {})},
+        config=_config(pipeline, tokens, name),
         bos_id=found["bos"],
         eos_id=found["eos"],
         unk_id=found["unk"],
@@ -107,17 +106,22 @@ def _read_model(file: _File, name: str) -> _Model:
     return model
 
 
-def _check_prefix(pipeline: Pipeline, tokens: Tokens, name: str) -> None:
-    """Refuse a prefix that depends on where added tokens stand: a Vocabulary has one per text."""
+def _config(pipeline: Pipeline, tokens: Tokens, name: str) -> dict[str, object]:
+    """What a Vocabulary has no field for.
+
+    `format` says whose decoding rules hold; `unmatched: drop`, that what the pattern leaves out is dropped;
+    `prefix_scope: segment`, that every part of a text between user-defined pieces gets the prefix.
+    """
+    config: dict[str, object] = {"format": "tokenizer.json"}
+    if pipeline.drops_gaps:
+        config["unmatched"] = "drop"
     if pipeline.prefix != "never" and Kind.USER_DEFINED in tokens.kinds:
-        first = tokens.contents[tokens.kinds.index(Kind.USER_DEFINED)]
-        where = (
-            "every part of a text between added tokens"
-            if pipeline.prefix_each_part
-            else "a text unless it begins with one"
-        )
-        problem = f"{first!r} is not special, and the file puts a prefix space in front of {where}"
-        raise refused(name, "$.added_tokens", problem, _REMEDY)
+        if not pipeline.prefix_each_part:
+            first = tokens.contents[tokens.kinds.index(Kind.USER_DEFINED)]
+            problem = f"{first!r} is not special, and a text that begins with it gets no prefix space"
+            raise refused(name, "$.added_tokens", problem, _REMEDY)
+        config["prefix_scope"] = "segment"
+    return config
 
 
 def _llama_pieces(tokens: Tokens, model: _Model, name: str) -> list[bytes]:

@@ -145,6 +145,13 @@ def test_synthetic_model_equals_sentencepiece() -> None:
     assert load(model(normalizer={3: 0})).prefix == "never"
 
 
+def test_the_text_of_the_unknown_piece() -> None:
+    data = model(trainer={44: "<?>"})
+    assert load(data).config == {"unk_surface": "<?>"}
+    assert official(data).decode([0]) == "<?>"
+    assert load(model(trainer={44: " \u2047 "})).config == load(model()).config == {}
+
+
 def test_a_merge_never_makes_a_user_defined_piece() -> None:
     """What justifies giving user-defined pieces no rank: sentencepiece cuts them out before it merges."""
     pieces = [(c, -10.0, 1) for c in "▁xab"] + [("ab", 100.0, Kind.USER_DEFINED), ("xa", 0.0, Kind.USER_DEFINED)]
@@ -187,7 +194,6 @@ REFUSED = {
     "char": (model(trainer={3: 4}), "char"),
     "no byte fallback": (model(trainer={35: 0}), "byte fallback"),
     "suffix": (model(trainer={24: 1}), "treat_whitespace_as_suffix"),
-    "surface": (model(trainer={44: "?"}), "unk_surface"),
     "char map": (model(normalizer={2: b"\x01"}), "precompiled_charsmap"),
     "drops spaces": (model(normalizer={4: 1}), "remove_extra_whitespaces"),
     "unescaped": (model(normalizer={5: 0}), "escape_whitespaces"),

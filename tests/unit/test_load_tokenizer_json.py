@@ -225,6 +225,17 @@ def test_user_defined_tokens_without_a_prefix() -> None:
         assert_same(byte_level([added(265, "[R]", **flags), added(266, "[R][R", **flags), added(267, "<s>", True)]))
 
 
+@pytest.mark.parametrize("split_spaces", [False, True])
+def test_every_part_between_user_defined_tokens_gets_the_prefix(split_spaces: bool) -> None:
+    n = len(llama()["model"]["vocab"])
+    tokens = [added(n, "[R]"), added(n + 1, "<mask>")]
+    vocab = assert_same(llama(tokens))
+    assert (vocab.prefix, vocab.config) == ("always", {"format": "tokenizer.json", "prefix_scope": "segment"})
+    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": split_spaces}
+    vocab = assert_same(llama(tokens, pre_tokenizer=metaspace))
+    assert (vocab.prefix, vocab.config["prefix_scope"]) == ("unless-space", "segment")
+
+
 BYTE_LEVEL_STEPS = {
     "gpt-2": BYTE_LEVEL,
     "gpt-2 by default": {key: value for key, value in BYTE_LEVEL.items() if key != "use_regex"},
@@ -363,7 +374,10 @@ REFUSED = {
     "decoder": (byte_level(decoder={"type": "Fuse"}), "decoder"),
     "llama decoder": (llama(decoder={"type": "Sequence", "decoders": DECODERS[:3]}), "decoder"),
     "version": ({**LLAMA, "version": "2.0"}, "2.0"),
-    "prefix with user-defined": (llama([added(N, "[R]")]), "'\\[R\\]' is not special"),
+    "first prefix": (
+        llama([added(N, "[R]")], pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first"}),
+        r"'\[R\]' is not special",
+    ),
     "lstrip": (byte_level([added(265, "[R]", lstrip=True)]), "lstrip"),
     "single word": (byte_level([added(265, "[R]", single_word=True)]), "single_word"),
     "normalized": (llama([added(N, "[R]", normalized=True)]), "normalised text"),
