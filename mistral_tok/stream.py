@@ -14,9 +14,9 @@ KEEP, RAISE = 1, 2
 class StreamDecoder:
     """Turns ids into text as they arrive; made by `Tokenizer.stream`.
 
-    The pushes joined, and `finish` after them, give what `decode` gives for all ids at once, however the ids were split. A
-    push holds back the bytes of a character that is not complete yet, and nothing else. (Vocabularies from a `tokenizer.json` with byte
-    fallback hold back a whole run of byte pieces, since one bad byte changes all of it.)
+    The pushes joined, and `finish` after them, give what `decode` gives for all ids at once, however the ids were
+    split. A push holds back the bytes of a character that is not complete yet, and nothing else. (Vocabularies from a
+    `tokenizer.json` with byte fallback hold back a whole run of byte pieces, since one bad byte changes all of it.)
 
     >>> from mistral_tok import Tokenizer
     >>> tokenizer = Tokenizer.bundled("v3")

@@ -18,7 +18,8 @@ def lone_surrogate(text: str, place: str = "text") -> ValueError:
     """Make the error for a text that is not Unicode, naming where."""
     at = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), 0)
     return ValueError(
-        f"{place}[{at}] is U+{ord(text[at]):04X}, a surrogate and no character; pass errors='replace' to encode U+FFFD instead."
+        f"{place}[{at}] is U+{ord(text[at]):04X}, a surrogate and no character; "
+        "pass errors='replace' to encode U+FFFD instead."
     )
 
 

@@ -37,7 +37,8 @@ class Encoding(NamedTuple):
 
 
 class Tokenizer:
-    """A vocabulary ready for use. Made by `from_file`, `bundled` or `from_vocabulary`; immutable; safe in any number of threads.
+    """A vocabulary ready for use. Made by `from_file`, `bundled` or `from_vocabulary`; immutable; safe in any number
+    of threads.
 
     >>> tokenizer = Tokenizer.bundled("v3-tekken")
     >>> tokenizer.encode("Hello, world")
@@ -96,9 +97,10 @@ class Tokenizer:
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
         """Open a vocabulary file, or a folder as published on the hub; the format is told by the contents.
 
-        SentencePiece `.model` (BPE with byte fallback), `tekken.json` and Hugging Face's `tokenizer.json`. Raises `VocabularyError`
-        that names file, place and remedy. Tables are kept in the cache folder (`MISTRAL_TOK_CACHE=off|path`) for the
-        next time. `table_bytes` bounds, for each thread, the memory in which encoded segments are remembered.
+        SentencePiece `.model` (BPE with byte fallback), `tekken.json` and Hugging Face's `tokenizer.json`. Raises
+        `VocabularyError` that names file, place and remedy. Tables are kept in the cache folder
+        (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes` bounds, for each thread, the memory in which
+        encoded segments are remembered.
         """
         source = find(path).read()
         return cls(open_or_make(source, lambda: make_image(parse(source))), table_bytes=table_bytes)
@@ -135,14 +137,16 @@ class Tokenizer:
         return self
 
     def __repr__(self) -> str:
-        return f"Tokenizer(name={self.name!r}, family={self.family!r}, version={self.version!r}, vocab_size={self.vocab_size})"
+        return (
+            f"Tokenizer({self.name!r}, family={self.family!r}, version={self.version!r}, vocab_size={self.vocab_size})"
+        )
 
     def encode(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> list[int]:
         """Return the ids of a text, with BOS before and EOS after it if asked for.
 
-        Control tokens never come from text: `<s>` in it is ordinary characters. (SentencePiece's user-defined pieces, such as
-        `[REF]` in v7, are matched in text, as the reference does.) With `errors="strict"` a surrogate is a ValueError that names its index;
-        with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
+        Control tokens never come from text: `<s>` in it is ordinary characters. (SentencePiece's user-defined pieces,
+        such as `[REF]` in v7, are matched in text, as the reference does.) With `errors="strict"` a surrogate is a
+        ValueError that names its index; with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
         """
         try:
             return self._encoder.encode(text, *self._ends(bos, eos))
@@ -159,11 +163,13 @@ class Tokenizer:
             data = self._encoder.array(self._mend(text, errors, error), *self._ends(bos, eos))
         return np.frombuffer(data, np.int32)
 
-    def encode_with_offsets(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> Encoding:
+    def encode_with_offsets(
+        self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict"
+    ) -> Encoding:
         """Return ids and offsets: for each id the half-open span of characters of `text` that it stands for.
 
-        Spans cover the text in order. Bytes of one character that fall in several tokens share its span; the dummy prefix, BOS and EOS
-        have empty ones.
+        Spans cover the text in order. Bytes of one character that fall in several tokens share its span; the dummy
+        prefix, BOS and EOS have empty ones.
 
         >>> Tokenizer.bundled("v3").encode_with_offsets("Hi you").offsets.tolist()
         [[0, 2], [2, 6]]
@@ -179,7 +185,9 @@ class Tokenizer:
             data = self._encoder.array(fixed)
         ids = np.frombuffer(data, np.int32)
         every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
-        found = np.frombuffer(spans(self._image.tables, fixed, ids, self._prefixed(fixed), every), np.int32).reshape(-1, 2)
+        found = np.frombuffer(spans(self._image.tables, fixed, ids, self._prefixed(fixed), every), np.int32).reshape(
+            -1, 2
+        )
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
         if bos or eos:
@@ -201,7 +209,9 @@ class Tokenizer:
     ) -> list[list[int]]:
         """Return the ids of each text. `threads`: None takes what the machine has where the batch is large enough."""
         ends = self._ends(bos, eos)
-        chunks = self._chunks(texts, errors, threads, lambda *part: self._encoder.lists(*part, *ends))
+        chunks = self._chunks(
+            texts, errors, threads, lambda batch, start, stop: self._encoder.lists(batch, start, stop, *ends)
+        )
         return chunks[0] if len(chunks) == 1 else [row for chunk in chunks for row in chunk]
 
     def encode_ragged(
@@ -213,14 +223,17 @@ class Tokenizer:
         errors: Errors = "strict",
         threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids of all texts in one array, and where each text's begin: (int32 (total,), int64 (len(texts) + 1,)).
+        """Return the ids of all texts in one array, and where each text's begin: (int32 (total,), int64 (len(texts) +
+        1,)).
 
         The ids of text `i` are `ids[row_splits[i] : row_splits[i + 1]]`.
         """
         import numpy as np
 
         ends = self._ends(bos, eos)
-        chunks = self._chunks(texts, errors, threads, lambda *part: self._encoder.ragged(*part, *ends))
+        chunks = self._chunks(
+            texts, errors, threads, lambda batch, start, stop: self._encoder.ragged(batch, start, stop, *ends)
+        )
         splits = np.zeros(sum(len(found) for _, found in chunks) + 1, np.int64)
         parts, row, base = [], 1, 0
         for data, found in chunks:
@@ -246,8 +259,9 @@ class Tokenizer:
     def decode(self, ids: object, *, special: Special = "ignore", errors: Errors = "replace") -> str:
         """Return the text of ids: an int, a list, tuple, range, or an integer array or tensor of one dimension.
 
-        Control ids are left out, named in place (`"keep"`) or refused with ValueError (`"raise"`). Bytes that are no UTF-8 become U+FFFD as
-        in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies a `▁` in text comes back as a space.
+        Control ids are left out, named in place (`"keep"`) or refused with ValueError (`"raise"`). Bytes that are no
+        UTF-8 become U+FFFD as in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies
+        a `▁` in text comes back as a space.
         """
         return self._decoder.text(_listed(ids), _policy(special), _strict(errors))
 
@@ -255,7 +269,9 @@ class Tokenizer:
         """Return the bytes of ids, complete characters or not."""
         return self._decoder.bytes(_listed(ids), _policy(special))
 
-    def decode_batch(self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace") -> list[str]:
+    def decode_batch(
+        self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace"
+    ) -> list[str]:
         """Return the text of each row of ids."""
         policy, strict = _policy(special), _strict(errors)
         return [self._decoder.text(_listed(row), policy, strict) for row in rows]
@@ -265,7 +281,7 @@ class Tokenizer:
         return StreamDecoder(self._decoder, _policy(special), _strict(errors))
 
     def piece(self, id: int) -> str:
-        """Return the piece of an id as text: SentencePiece's with `▁` and `<0x41>`, a byte-level one with U+FFFD for incomplete bytes."""
+        """Return the piece of an id as text: `▁` and `<0x41>` in SentencePiece, U+FFFD for incomplete bytes elsewhere."""
         kind, surface = self._decoder.surface(_one(id))
         if self.family != "sentencepiece":
             return surface.decode("utf-8", "replace")
@@ -319,8 +335,13 @@ class Tokenizer:
             raise lone_surrogate(checked) from None
         raise cause
 
-    def _chunks(self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]) -> list[T]:
-        """Run `work` over the parts of a batch; where that fails on a text, say which, or mend the batch and run again."""
+    def _chunks(
+        self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]
+    ) -> list[T]:
+        """Run `work` over the parts of a batch.
+
+        Where that fails on a text, say which, or mend the batch and run again.
+        """
         if isinstance(texts, (str, bytes)):
             raise TypeError(f"texts is of type {type(texts).__name__}; expected a sequence of str.")
         batch = list(texts)
@@ -359,7 +380,7 @@ def _policy(special: str) -> int:
 def _one(id: object) -> int:
     if isinstance(id, bool) or not hasattr(id, "__index__"):
         raise TypeError(f"id is {id!r:.60} of type {type(id).__name__}; an id is an int.")
-    return id.__index__()
+    return int(id.__index__())
 
 
 def _listed(ids: object) -> object:
@@ -377,7 +398,9 @@ def _listed(ids: object) -> object:
         if array.dtype.kind not in "iu":
             raise TypeError(f"ids is an array of {array.dtype}; expected integers.")
         if array.ndim > 1:
-            raise ValueError(f"ids is an array of shape {array.shape}; expected one dimension. Use decode_batch for rows.")
+            raise ValueError(
+                f"ids is an array of shape {array.shape}; expected one dimension. Use decode_batch for rows."
+            )
         return array.reshape(-1).tolist()
     if hasattr(ids, "__index__"):
         return [ids]

@@ -45,16 +45,15 @@ class Vocabulary:
     """Pieces, priorities and rules, as plain data.
 
     `pieces[i]` are the bytes of id `i`: in the family `sentencepiece` UTF-8 with U+2581 for a space, otherwise raw
-    bytes; a BYTE piece is its single byte (the base symbols of the byte-level families are BYTE pieces), a CONTROL or UNKNOWN
-    piece its name. `ranks[i]` says when a merge into
-    piece `i` happens, lower first, equal ranks from the left; `NEVER` for none. With `merges` (triples of left,
-    right and merged id in order of priority) only the listed pairs merge and `ranks` is not read; without, any two
-    neighbours whose concatenation is a piece with a rank do.
+    bytes; a BYTE piece is its single byte (the base symbols of the byte-level families are BYTE pieces), a CONTROL or
+    UNKNOWN piece its name. `ranks[i]` says when a merge into piece `i` happens, lower first, equal ranks from the
+    left; `NEVER` for none. With `merges` (triples of left, right and merged id in order of priority) only the listed
+    pairs merge and `ranks` is not read; without, any two neighbours whose concatenation is a piece with a rank do.
 
-    `pattern` is the regular expression that splits text first (None: it is not split). `prefix` tells whether a
-    dummy space is put in front of a text: never, always, or unless it starts with a space. `split_spaces`: merges never
-    cross into a space from the left. `whole_pieces`: a split segment that is itself a piece is that piece, without merging.
-    `config` holds what the file says beyond that and the conversation layer reads (`image`, `audio`, …).
+    `pattern` is the regular expression that splits text first (None: it is not split). `prefix` tells whether a dummy
+    space is put in front of a text: never, always, or unless it starts with a space. `split_spaces`: merges never
+    cross into a space from the left. `whole_pieces`: a split segment that is itself a piece is that piece, without
+    merging. `config` holds what the file says beyond that and the conversation layer reads (`image`, `audio`, …).
     """
 
     name: str
@@ -97,7 +96,9 @@ def _check_pieces(vocab: Vocabulary) -> None:
     found = bytearray(256)
     for i, (piece, kind) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)):
         if not 0 < len(piece) <= MAX_PIECE_BYTES:
-            raise VocabularyError(f"{vocab.name}: piece {i} has {len(piece)} bytes; 1 to {MAX_PIECE_BYTES} are allowed.")
+            raise VocabularyError(
+                f"{vocab.name}: piece {i} has {len(piece)} bytes; 1 to {MAX_PIECE_BYTES} are allowed."
+            )
         if kind == Kind.BYTE:
             if len(piece) != 1:
                 raise VocabularyError(f"{vocab.name}: byte piece {i} has {len(piece)} bytes instead of 1.")

@@ -1,11 +1,14 @@
-"""The compiled core. `COMPILED` is true when it is; `reference` is its readable twin, chosen explicitly and never by accident."""
+"""The compiled core.
+
+`COMPILED` is true when it is; `reference` is its readable twin, chosen explicitly and never by accident.
+"""
 
 try:
     from mistral_tok.core.encode import COMPILED
 except ImportError as error:
     raise ImportError(
-        "The compiled core of mistral_tok is missing. Install the package (`pip install .`, which needs a C compiler) instead of "
-        "importing it from its source folder."
+        "The compiled core of mistral_tok is missing. Install the package (`pip install .`, which needs a C compiler) "
+        "instead of importing it from its source folder."
     ) from error
 
 __all__ = ["COMPILED"]

@@ -3,12 +3,14 @@
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
     MT_HASH_SEED,
     MT_NO_SYMBOL,
+    bytes_p,
+    ids_p,
     mt_char,
     mt_checksum,
     mt_find_piece,
@@ -60,7 +62,9 @@ def piece_hash(
 
 
 @cython.cfunc
-def insert_pair(table: cython.pointer(uint64_t), mask: uint64_t, left: uint64_t, right: uint64_t, rule: uint64_t) -> cython.int:
+def insert_pair(
+    table: cython.pointer(uint64_t), mask: uint64_t, left: uint64_t, right: uint64_t, rule: uint64_t
+) -> cython.int:
     """Add a pair; of two rules for it the first stays."""
     key: uint64_t = (left << 21) | right
     i: uint64_t = mt_pair_start(key) & mask
@@ -143,11 +147,14 @@ def suffix(t: cython.pointer(mt_tables), at: uint32_t, size: uint32_t) -> uint32
     return mt_find_piece(t, t.blob + at, size, h)
 
 
-def joins(tables: Tables, take: cython.const[uint8_t][::1], bits: int, split_spaces: bool) -> tuple[bytearray, bytearray, bytearray]:
+def joins(
+    tables: Tables, take: cython.const[uint8_t][::1], bits: int, split_spaces: bool
+) -> tuple[bytearray, bytearray, bytearray]:
     """Collect which characters stand side by side in a piece: ASCII table, hashed bitmap of `2**bits`, fragment bits.
 
-    A byte-level piece may begin or end inside a character. For a neighbour that is not whole, the last byte of the left and the
-    first byte of the right character are taken, which covers every character that the fragment could belong to.
+    A byte-level piece may begin or end inside a character. For a neighbour that is not whole, the last byte of the
+    left and the first byte of the right character are taken, which covers every character that the fragment could
+    belong to.
     """
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     ascii_joins = bytearray(128 * 128)
@@ -192,7 +199,7 @@ def joins(tables: Tables, take: cython.const[uint8_t][::1], bits: int, split_spa
 
 
 @cython.cfunc
-def unit(p: cython.pointer(cython.const[uint8_t]), room: uint32_t, c: cython.pointer(uint32_t)) -> uint32_t:
+def unit(p: bytes_p, room: uint32_t, c: cython.pointer(uint32_t)) -> uint32_t:
     """Take a whole character, or the part of one (then `c` is 2**32 − 1); return its size."""
     size: uint32_t = 1 if p[0] < 0xC2 else 2 if p[0] < 0xE0 else 3 if p[0] < 0xF0 else 4
     i: uint32_t = 1
@@ -210,7 +217,7 @@ def reachable(tables: Tables, take: cython.const[uint8_t][::1]) -> bytearray:
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     result = bytearray(t.n_symbols)
     ids = bytearray(4 * (t.longest + 8))
-    out: cython.pointer(int32_t) = cython.cast(cython.pointer(int32_t), PyByteArray_AS_STRING(ids))
+    out: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(ids))
     s: uint32_t
     for s in range(t.n_pieces):
         if take[s]:

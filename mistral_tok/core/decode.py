@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Ids to text, bytes and character spans.
 
-How bytes become characters differs between the reference implementations, and a `Decoder` is told which rule holds. In SentencePiece
-only byte pieces can be invalid, every bad byte of a run of them counts as one U+FFFD, and a control id ends a run. The
-`tokenizers` package replaces a whole run that is not valid, and leaves out control ids before it joins. At the byte level
-bytes join between control ids (Tekken) or across them (`tokenizers`), with Python's rule for what is not valid.
+How bytes become characters differs between the reference implementations, and a `Decoder` is told which rule holds.
+In SentencePiece only byte pieces can be invalid, every bad byte of a run of them counts as one U+FFFD, and a control
+id ends a run. The `tokenizers` package replaces a whole run that is not valid, and leaves out control ids before it
+joins. At the byte level bytes join between control ids (Tekken) or across them (`tokenizers`), with Python's rule for
+what is not valid.
 """
 
 import cython
@@ -12,10 +13,15 @@ from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.list import PyList_CheckExact, PyList_GET_ITEM
 from cython.cimports.cpython.long import PyLong_AsLong, PyLong_CheckExact
 from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
-from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy
-from cython.cimports.mistral_tok.core.fast import mt_char, mt_lookup
+from cython.cimports.mistral_tok.core.fast import (
+    bytes_p,
+    ids_p,
+    mt_char,
+    mt_lookup,
+)
 from cython.cimports.mistral_tok.core.tables import Tables
 
 NORMAL = cython.declare(cython.int, 1)
@@ -56,7 +62,7 @@ class Text:
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def add(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t) -> cython.int:
+    def add(self, p: bytes_p, n: uint64_t) -> cython.int:
         self.grow(n)
         memcpy(self.data + self.used, p, n)
         self.used += n
@@ -66,7 +72,7 @@ class Text:
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def valid_size(p: cython.pointer(cython.const[uint8_t]), room: uint64_t) -> uint32_t:
+def valid_size(p: bytes_p, room: uint64_t) -> uint32_t:
     """Return the size of the well-formed character at `p`, or 0."""
     a: uint32_t = p[0]
     size: uint32_t
@@ -92,7 +98,7 @@ def valid_size(p: cython.pointer(cython.const[uint8_t]), room: uint64_t) -> uint
 class Ids:
     """Ids checked and unpacked: every one is at least 0 and below `limit`."""
 
-    data: cython.pointer(int32_t)
+    data: ids_p
     n: cython.Py_ssize_t
 
     def __init__(self, ids, limit: int):
@@ -101,7 +107,7 @@ class Ids:
         value: cython.long
         top: cython.long = limit
         self.n = len(ids)
-        self.data = cython.cast(cython.pointer(int32_t), malloc(4 * (self.n + 1)))
+        self.data = cython.cast(ids_p, malloc(4 * (self.n + 1)))
         if self.data == cython.NULL:
             raise MemoryError("No memory for ids.")
         if PyList_CheckExact(ids):
@@ -146,9 +152,9 @@ def out_of_range(value: int, place: int, limit: int) -> ValueError:
 class Decoder:
     """Decodes ids with the tables of an image.
 
-    `strip`: 0 nothing is dropped, 1 a leading space of the first piece that yields text, 2 a leading space of the text. `joins`:
-    control ids do not interrupt bytes. `whole_runs`: a run of byte pieces that is not valid is replaced as a whole. `unknown`
-    is the text of the unknown piece.
+    `strip`: 0 nothing is dropped, 1 a leading space of the first piece that yields text, 2 a leading space of the
+    text. `joins`: control ids do not interrupt bytes. `whole_runs`: a run of byte pieces that is not valid is
+    replaced as a whole. `unknown` is the text of the unknown piece.
     """
 
     tables: Tables
@@ -194,7 +200,9 @@ class Decoder:
         if not piece:
             return -1
         found: uint32_t = mt_lookup(
-            cython.address(self.tables.t), cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, piece)), len(piece)
+            cython.address(self.tables.t),
+            cython.cast(bytes_p, cython.cast(cython.p_char, piece)),
+            len(piece),
         )
         return -1 if found >= self.tables.t.n_pieces else found
 
@@ -232,9 +240,12 @@ class Decoder:
         start: uint32_t = t.offsets[id]
         size: uint32_t = t.offsets[id + 1] - start
         if special == RAISE:
-            name = PyBytes_FromStringAndSize(cython.cast(cython.p_char, t.blob) + start, size).decode("utf-8", "replace")
+            name = PyBytes_FromStringAndSize(cython.cast(cython.p_char, t.blob) + start, size).decode(
+                "utf-8", "replace"
+            )
             raise ValueError(
-                f"ids[{place}] is {id}, the control token {name!r}; decode with special='ignore' or special='keep' to allow it."
+                f"ids[{place}] is {id}, the control token {name!r}; "
+                "decode with special='ignore' or special='keep' to allow it."
             )
         if special == KEEP:
             text.add(t.blob + start, size)
@@ -289,7 +300,9 @@ class Decoder:
     def utf8(self, text: Text, start: uint64_t, strict: bool) -> str:
         if text.used == start:
             return ""
-        return PyUnicode_DecodeUTF8(cython.cast(cython.p_char, text.data) + start, text.used - start, b"strict" if strict else b"replace")
+        return PyUnicode_DecodeUTF8(
+            cython.cast(cython.p_char, text.data) + start, text.used - start, b"strict" if strict else b"replace"
+        )
 
     @cython.cfunc
     def marked_text(self, ids: Ids, special: cython.int, strict: bool) -> str:
@@ -338,10 +351,12 @@ class Decoder:
         if not bad:
             return 0
         if strict:
-            raise ValueError(f"The byte pieces before ids[{place}] are not valid UTF-8; decode with errors='replace' to allow it.")
+            raise ValueError(
+                f"The byte pieces before ids[{place}] are not valid UTF-8; decode with errors='replace' to allow it."
+            )
         at = text.used - run
         raw: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, text.data) + at, run)
-        source: cython.pointer(cython.const[uint8_t]) = cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, raw))
+        source: bytes_p = cython.cast(bytes_p, cython.cast(cython.p_char, raw))
         text.used = at
         at = 0
         while at < run:
@@ -350,6 +365,6 @@ class Decoder:
                 text.add(source + at, size)
                 at += size
             else:
-                text.add(cython.cast(cython.pointer(cython.const[uint8_t]), b"\xef\xbf\xbd"), 3)
+                text.add(cython.cast(bytes_p, cython.cast(cython.p_char, b"\xef\xbf\xbd")), 3)
                 at += 1
         return 0

@@ -1,17 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Text to ids: takes strings apart into UTF-8, hands them to a worker, and makes lists or arrays of the result.
 
-An `Encoder` does not change after construction. Workers, which remember segments, are taken from a pool for the time of a call,
-so that any number of threads may encode at once; the interpreter lock is released while long texts and batches are encoded.
+An `Encoder` does not change after construction. Workers, which remember segments, are taken from a pool for the time
+of a call, so that any number of threads may encode at once; the interpreter lock is released while long texts and
+batches are encoded.
 """
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_FromStringAndSize
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize, PyUnicode_GET_LENGTH
-from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memchr, memcmp
-from cython.cimports.mistral_tok.core.fast import mt_list
+from cython.cimports.mistral_tok.core.fast import (
+    bytes_p,
+    mt_list,
+)
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
@@ -25,9 +29,9 @@ KEPT_IDS = cython.declare(uint64_t, 1 << 22)  # ids that a worker's buffer may k
 class Encoder:
     """Encodes strings with the tables of an image.
 
-    `scanner` is 0 where segments are cut by the vocabulary alone, 1 for Tekken's pattern, 2 when `splitter` gives the segments:
-    a function from a string to (ends in UTF-8 bytes as array('Q')). `prefix`: 0 none, 1 a space before every text, 2 unless it
-    starts with one; `every`: the parts between user-defined pieces count as texts.
+    `scanner` is 0 where segments are cut by the vocabulary alone, 1 for Tekken's pattern, 2 when `splitter` gives the
+    segments: a function from a string to (ends in UTF-8 bytes as array('Q')). `prefix`: 0 none, 1 a space before
+    every text, 2 unless it starts with one; `every`: the parts between user-defined pieces count as texts.
     """
 
     tables: Tables
@@ -47,7 +51,9 @@ class Encoder:
     def __cinit__(self):
         self.marks = cython.NULL
 
-    def __init__(self, image, scanner: int, prefix: int, splitter: object, every: bool, sets_log2: int, arena_log2: int):
+    def __init__(
+        self, image, scanner: int, prefix: int, splitter: object, every: bool, sets_log2: int, arena_log2: int
+    ):
         self.tables = image.tables
         self.scanner = scanner
         self.prefix = prefix
@@ -100,7 +106,9 @@ class Encoder:
         finally:
             self.give(worker)
 
-    def lists(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int) -> list:
+    def lists(
+        self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
+    ) -> list:
         """Return the ids of each of `texts[start:stop]` as a list of lists."""
         worker: Worker = self.take()
         splits: list = []
@@ -118,7 +126,9 @@ class Encoder:
         finally:
             self.give(worker)
 
-    def ragged(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int) -> tuple:
+    def ragged(
+        self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
+    ) -> tuple:
         """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it."""
         worker: Worker = self.take()
         splits: list = []
@@ -209,7 +219,14 @@ class Encoder:
                     k = -1
                 for i in range(count):
                     if k >= 0:
-                        k = self.one(worker, cython.cast(cython.pointer(cython.const[uint8_t]), pointers[i]), sizes[i], head, tail, k)
+                        k = self.one(
+                            worker,
+                            cython.cast(bytes_p, pointers[i]),
+                            sizes[i],
+                            head,
+                            tail,
+                            k,
+                        )
                         sizes[i] = k
             if k < 0:
                 raise MemoryError("No memory to encode a batch.")
@@ -224,7 +241,7 @@ class Encoder:
     def append(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
         """Append the ids of one text to the worker's buffer."""
         n: cython.Py_ssize_t = 0
-        p: cython.pointer(cython.const[uint8_t])
+        p: bytes_p
         if text is None:
             raise TypeError("Expected str, got None.")
         if self.scanner == 2:
@@ -232,9 +249,9 @@ class Encoder:
         if PyUnicode_GET_LENGTH(text) > 1 << 22 and not text.isascii():
             data: bytes = text.encode()  # a large text is not left twice in memory
             n = len(data)
-            p = cython.cast(cython.pointer(cython.const[uint8_t]), cython.cast(cython.p_char, data))
+            p = cython.cast(bytes_p, cython.cast(cython.p_char, data))
         else:
-            p = cython.cast(cython.pointer(cython.const[uint8_t]), PyUnicode_AsUTF8AndSize(text, cython.address(n)))
+            p = cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(text, cython.address(n)))
         if n < UNLOCK:
             k = self.one(worker, p, n, head, tail, k)
         else:
@@ -247,9 +264,9 @@ class Encoder:
     @cython.cfunc
     @cython.exceptval(-1)
     def append_split(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
-        """Append the ids of a text that a function cuts: it yields strings with their segments' ends, and ids as they are."""
+        """Append the ids of a text that a function cuts: strings with their segments' ends, or bare ids."""
         n: cython.Py_ssize_t = 0
-        p: cython.pointer(cython.const[uint8_t])
+        p: bytes_p
         if not worker.reserve(k + 2):
             raise MemoryError("No memory to encode a text.")
         if head >= 0:
@@ -262,7 +279,7 @@ class Encoder:
                 k += 1
                 continue
             view: uint64_t[::1] = ends
-            p = cython.cast(cython.pointer(cython.const[uint8_t]), PyUnicode_AsUTF8AndSize(part, cython.address(n)))
+            p = cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(part, cython.address(n)))
             if view.shape[0]:
                 k = worker.encode_spans(p, n, cython.address(view[0]), view.shape[0], k)
             if k < 0:
@@ -277,7 +294,13 @@ class Encoder:
     @cython.nogil
     @cython.exceptval(check=False)
     def one(
-        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, head: int32_t, tail: int32_t, k: int64_t
+        self,
+        worker: Worker,
+        p: bytes_p,
+        n: uint64_t,
+        head: int32_t,
+        tail: int32_t,
+        k: int64_t,
     ) -> int64_t:
         """Append the ids of one text in UTF-8; −1 without memory."""
         if not worker.reserve(k + n + 4):
@@ -285,10 +308,8 @@ class Encoder:
         if head >= 0:
             worker.ids[k] = head
             k += 1
-        if self.mark_count:
-            k = self.with_marks(worker, p, n, k)
-        else:
-            k = worker.encode(p, n, self.wants_prefix(p, n), k)
+        marked: cython.bint = self.mark_count > 0
+        k = self.with_marks(worker, p, n, k) if marked else worker.encode(p, n, self.wants_prefix(p, n), k)
         if k >= 0 and tail >= 0:
             worker.ids[k] = tail
             k += 1
@@ -298,7 +319,7 @@ class Encoder:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def wants_prefix(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t) -> cython.bint:
+    def wants_prefix(self, p: bytes_p, n: uint64_t) -> cython.bint:
         if self.prefix == 2 and n > 0:
             return p[0] != 32 and not (n > 2 and p[0] == 0xE2 and p[1] == 0x96 and p[2] == 0x81)
         return self.prefix == 1
@@ -306,9 +327,7 @@ class Encoder:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def with_marks(
-        self, worker: Worker, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t
-    ) -> int64_t:
+    def with_marks(self, worker: Worker, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
         """Encode around user-defined pieces, the longest at each place, which no merge touches."""
         at: uint64_t = 0
         start: uint64_t = 0
@@ -318,9 +337,11 @@ class Encoder:
             if mark < 0:
                 break
             if at > start:
-                k = worker.encode(p + start, at - start, (start == 0 or self.every) and self.wants_prefix(p + start, at - start), k)
+                k = worker.encode(
+                    p + start, at - start, (start == 0 or self.every) and self.wants_prefix(p + start, at - start), k
+                )
             elif at == 0 and self.prefix == 1 and not self.every:
-                k = worker.encode(cython.cast(cython.pointer(cython.const[uint8_t]), b" "), 1, False, k)
+                k = worker.encode(cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, False, k)
             if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + (n - at) + 4):
                 return -1
             worker.ids[k] = cython.cast(int32_t, self.marks[mark])
@@ -328,13 +349,15 @@ class Encoder:
             at += self.tables.t.offsets[self.marks[mark] + 1] - self.tables.t.offsets[self.marks[mark]]
             start = at
         if k >= 0 and start < n:
-            k = worker.encode(p + start, n - start, (start == 0 or self.every) and self.wants_prefix(p + start, n - start), k)
+            k = worker.encode(
+                p + start, n - start, (start == 0 or self.every) and self.wants_prefix(p + start, n - start), k
+            )
         return k
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def find_mark(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, at: cython.pointer(uint64_t)) -> cython.int:
+    def find_mark(self, p: bytes_p, n: uint64_t, at: cython.pointer(uint64_t)) -> cython.int:
         """Find the next user-defined piece from `at[0]` on and move there; −1 for none."""
         i: cython.int
         offset: uint32_t
@@ -345,7 +368,7 @@ class Encoder:
                 found = cython.cast(cython.pointer(cython.void), memchr(p + at[0], self.mark_first, n - at[0]))
                 if found == cython.NULL:
                     return -1
-                at[0] = cython.cast(cython.pointer(cython.const[uint8_t]), found) - p
+                at[0] = cython.cast(bytes_p, found) - p
             for i in range(self.mark_count):
                 offset = self.tables.t.offsets[self.marks[i]]
                 size = self.tables.t.offsets[self.marks[i] + 1] - offset

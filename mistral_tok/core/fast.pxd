@@ -34,6 +34,10 @@ cdef extern from "fast.h" nogil:
         uint64_t k0
         uint64_t k1
 
+    ctypedef const mt_tables *tables_p "const mt_tables *"
+    ctypedef const uint8_t *bytes_p "const uint8_t *"
+    ctypedef int32_t *ids_p "int32_t *"
+
     uint32_t MT_NO_RULE
     uint32_t MT_NO_SYMBOL
     uint64_t MT_HASH_SEED

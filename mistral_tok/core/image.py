@@ -1,8 +1,9 @@
 """The table image: everything the compiled core reads, as one block of bytes that can be cached and memory-mapped.
 
-Layout: magic, format number, checksum and section table in a header of 1,024 bytes, then the sections, each at a multiple of 64.
-An image is made from a `Vocabulary` by `make_image` and opened by `open_image`, which refuses anything whose checksum,
-shape or indices are not right: what passes cannot make the core read out of bounds or loop for ever.
+Layout: magic, format number, checksum and section table in a header of 1,024 bytes, then the sections, each at a
+multiple of 64. An image is made from a `Vocabulary` by `make_image` and opened by `open_image`, which refuses
+anything whose checksum, shape or indices are not right: what passes cannot make the core read out of bounds or loop
+for ever.
 """
 
 from __future__ import annotations
@@ -24,10 +25,26 @@ FORMAT = 1
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
-SECTIONS = (
-    "meta offsets blob kinds chars itself piece_hash pairs rule_result rule_rank symbol_rank "
-    "ascii_joins joins fragment_joins byte_symbols class_index classes user_defined"
-).split()
+SECTIONS = [
+    "meta",
+    "offsets",
+    "blob",
+    "kinds",
+    "chars",
+    "itself",
+    "piece_hash",
+    "pairs",
+    "rule_result",
+    "rule_rank",
+    "symbol_rank",
+    "ascii_joins",
+    "joins",
+    "fragment_joins",
+    "byte_symbols",
+    "class_index",
+    "classes",
+    "user_defined",
+]
 HEADER = 1024
 PADDING = 64
 TEKKEN_PATTERN = (
@@ -81,7 +98,9 @@ def _surfaces(vocab: Vocabulary, marked: bool) -> tuple[list[bytes], list[bytes]
     surfaces = [p.replace(mark, b" ") if k in text else p for p, k in zip(vocab.pieces, vocab.kinds, strict=True)]
     for i, (piece, kind) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)):
         if kind in text and b" " in piece:
-            raise VocabularyError(f"{vocab.name}: piece {i}, {piece!r}, holds a plain space, which no text can contain.")
+            raise VocabularyError(
+                f"{vocab.name}: piece {i}, {piece!r}, holds a plain space, which no text can contain."
+            )
     if vocab.merges is not None:
         return surfaces, []
     normal = [s.decode("utf-8") for s, k in zip(surfaces, vocab.kinds, strict=True) if k == Kind.NORMAL]
@@ -116,14 +135,18 @@ def _rules(
     n, total = shape[:2]
     symbol_rank = array("I", [NEVER]) * total
     if vocab.merges is not None:
-        left, right, made = (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
+        left, right, made = (
+            (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
+        )
         for rank in range(len(made) - 1, -1, -1):
             symbol_rank[made[rank]] = rank
         parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
         parts["rule_result"], parts["symbol_rank"] = array("I", made), symbol_rank
         return False
     order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)
-    dense = array("I", accumulate((vocab.ranks[a] != vocab.ranks[b] for a, b in zip(order[1:], order, strict=False)), initial=0))
+    dense = array(
+        "I", accumulate((vocab.ranks[a] != vocab.ranks[b] for a, b in zip(order[1:], order, strict=False)), initial=0)
+    )
     ties = bool(order) and dense[-1] + 1 < len(order)
     rule_of = array("I", [NEVER]) * total
     for rule, i in enumerate(order):
@@ -173,7 +196,9 @@ def _pack(parts: dict[str, bytes | bytearray | array[int]]) -> bytes:
         table.append((HEADER + len(body), len(raw[name])))
         body += raw[name]
         body += bytes(-len(body) % PADDING)
-    head = struct.pack("<20sIQ", MAGIC, FORMAT, build.checksum(body)) + b"".join(struct.pack("<QQ", *row) for row in table)
+    head = struct.pack("<20sIQ", MAGIC, FORMAT, build.checksum(body)) + b"".join(
+        struct.pack("<QQ", *row) for row in table
+    )
     return head.ljust(HEADER, b"\0") + body
 
 
@@ -189,7 +214,13 @@ class Image:
         n_symbols = len(self.sections["offsets"]) // 4 - 1
         marked = self.meta["family"] == "sentencepiece"
         self.tables = tables.Tables(
-            self.sections, self.n_pieces, n_symbols, self.meta["longest"], marked, self.meta["ties"], self.meta["split_spaces"]
+            self.sections,
+            self.n_pieces,
+            n_symbols,
+            self.meta["longest"],
+            marked,
+            self.meta["ties"],
+            self.meta["split_spaces"],
         )
         verify(self.tables, self.sections)
 

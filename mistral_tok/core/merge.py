@@ -1,20 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Byte-pair merging of one segment: the miss path of the encoder.
 
-Short segments are scanned for their best pair again and again in a few words of stack. Long ones go through a binary heap,
-a window at a time, so that the working set stays in the cache and the time linear in the text.
+Short segments are scanned for their best pair again and again in a few words of stack. Long ones go through a binary
+heap, a window at a time, so that the working set stays in the cache and the time linear in the text.
 
-**Why a window's result is final.** The full run always merges the best pair, the leftmost among equals. Run the same on a
-window that ends in the middle of the segment, and keep a frontier: the last symbol whose past is certain. Merges left of
-the frontier are ordered among themselves as in the full run, and only a merge of the frontier symbol with something
-to its right, which the window does not know, could interfere. Such a merge makes a piece that starts where the frontier
-symbol starts, is longer than it, and stands in the text; it can only have happened if its rank is better than that of the
-pair about to merge (at equal rank the left one goes first). The text is known beyond the window, so all such pieces
-can be looked up. While there is one, the frontier moves a symbol to the left; pairs beyond it are not merged any more.
-At the end it moves until no longer piece starts at the frontier symbol at all: then no merge ever crosses its end.
-What lies left of that is final, and the rest of the segment is encoded as if it were a text of its own. Nothing is assumed of
-the vocabulary (ranks need not grow with length, pieces may be unreachable). A window that settles less than
-half of itself is doubled, so that the worst text costs what one heap over all of it would.
+**Why a window's result is final.** The full run always merges the best pair, the leftmost among equals. Run the same
+on a window that ends in the middle of the segment, and keep a frontier: the last symbol whose past is certain. Merges
+left of the frontier are ordered among themselves as in the full run, and only a merge of the frontier symbol with
+something to its right, which the window does not know, could interfere. Such a merge makes a piece that starts where
+the frontier symbol starts, is longer than it, and stands in the text; it can only have happened if its rank is better
+than that of the pair about to merge (at equal rank the left one goes first). The text is known beyond the window, so
+all such pieces can be looked up. While there is one, the frontier moves a symbol to the left; pairs beyond it are not
+merged any more. At the end it moves until no longer piece starts at the frontier symbol at all: then no merge ever
+crosses its end. What lies left of that is final, and the rest of the segment is encoded as if it were a text of its
+own. Nothing is assumed of the vocabulary (ranks need not grow with length, pieces may be unreachable). A window that
+settles less than half of itself is doubled, so that the worst text costs what one heap over all of it would.
 """
 
 import cython
@@ -24,12 +24,14 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_HASH_SEED,
     MT_NO_RULE,
     MT_NO_SYMBOL,
+    bytes_p,
+    ids_p,
     mt_char,
     mt_find_piece,
     mt_hash_step,
     mt_lookup,
     mt_rule,
-    mt_tables,
+    tables_p,
 )
 
 SHORT = cython.declare(cython.int, 48)
@@ -48,7 +50,7 @@ def set_window(symbols: cython.uint) -> None:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def rank_of(t: cython.pointer(cython.const[mt_tables]), rule: uint32_t) -> uint32_t:
+def rank_of(t: tables_p, rule: uint32_t) -> uint32_t:
     if rule == MT_NO_RULE:
         return NEVER
     return t.rule_rank[rule] if t.ties else rule
@@ -58,10 +60,8 @@ def rank_of(t: cython.pointer(cython.const[mt_tables]), rule: uint32_t) -> uint3
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def next_symbol(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), size: cython.pointer(uint32_t)
-) -> uint32_t:
-    """Take the symbol with which merging starts at `p`: a byte, or a character where the vocabulary has a space mark."""
+def next_symbol(t: tables_p, p: bytes_p, size: cython.pointer(uint32_t)) -> uint32_t:
+    """Take the symbol with which merging starts at `p`: a byte, or where the vocabulary has a space mark, a character."""
     if not t.marked:
         size[0] = 1
         return t.byte_symbols[p[0]]
@@ -73,7 +73,7 @@ def next_symbol(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def rule_for(t: cython.pointer(cython.const[mt_tables]), left: uint32_t, right: uint32_t) -> uint32_t:
+def rule_for(t: tables_p, left: uint32_t, right: uint32_t) -> uint32_t:
     if left == MT_NO_SYMBOL or right == MT_NO_SYMBOL:
         return MT_NO_RULE
     return mt_rule(t, left, right)
@@ -84,11 +84,11 @@ def rule_for(t: cython.pointer(cython.const[mt_tables]), left: uint32_t, right: 
 @cython.nogil
 @cython.exceptval(check=False)
 def emit(
-    t: cython.pointer(cython.const[mt_tables]),
+    t: tables_p,
     symbol: uint32_t,
-    p: cython.pointer(cython.const[uint8_t]),
+    p: bytes_p,
     at: uint64_t,
-    out: cython.pointer(int32_t),
+    out: ids_p,
     k: cython.pointer(int64_t),
 ) -> uint64_t:
     """Write the id of a symbol, or the ids of its bytes when it is no piece; return where it ends."""
@@ -109,10 +109,10 @@ def emit(
 @cython.nogil
 @cython.exceptval(check=False)
 def merge_short(
-    t: cython.pointer(cython.const[mt_tables]),
-    p: cython.pointer(cython.const[uint8_t]),
+    t: tables_p,
+    p: bytes_p,
     n: uint64_t,
-    out: cython.pointer(int32_t),
+    out: ids_p,
 ) -> int64_t:
     """Merge a segment of at most 48 bytes."""
     symbols: uint32_t[48]
@@ -207,7 +207,11 @@ def pop(heap: cython.pointer(uint64_t), size: cython.pointer(uint32_t)) -> uint6
 @cython.nogil
 @cython.exceptval(check=False)
 def best_beyond(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), at: uint64_t, size: uint64_t, n: uint64_t
+    t: tables_p,
+    p: bytes_p,
+    at: uint64_t,
+    size: uint64_t,
+    n: uint64_t,
 ) -> uint32_t:
     """Find the best rank among pieces that start at `at`, are longer than `size` bytes and stand in the text."""
     h: uint64_t = MT_HASH_SEED
@@ -230,13 +234,13 @@ def best_beyond(
 @cython.nogil
 @cython.exceptval(check=False)
 def merge_window(
-    t: cython.pointer(cython.const[mt_tables]),
-    p: cython.pointer(cython.const[uint8_t]),
+    t: tables_p,
+    p: bytes_p,
     n: uint64_t,
     start: uint64_t,
     room: uint32_t,
     memory: cython.pointer(uint8_t),
-    out: cython.pointer(int32_t),
+    out: ids_p,
     k: cython.pointer(int64_t),
 ) -> uint64_t:
     """Merge up to `room` symbols from `start`, write what is final, and return where that ends (`start`: nothing is).
@@ -269,7 +273,11 @@ def merge_window(
         if count > 0:
             rules[count - 1] = rule_for(t, symbols[count - 1], symbols[count])
             if rules[count - 1] != MT_NO_RULE:
-                push(heap, cython.address(waiting), (cython.cast(uint64_t, rank_of(t, rules[count - 1])) << 32) | (count - 1))
+                push(
+                    heap,
+                    cython.address(waiting),
+                    (cython.cast(uint64_t, rank_of(t, rules[count - 1])) << 32) | (count - 1),
+                )
         count += 1
     rules[count - 1] = MT_NO_RULE
     after[count - 1] = NONE
@@ -319,8 +327,14 @@ def merge_window(
                 push(heap, cython.address(waiting), (cython.cast(uint64_t, rank_of(t, rules[j])) << 32) | j)
     if frontier == NONE:
         return start
-    at = start + where[frontier] + (
-        (where[after[frontier]] - where[frontier]) if after[frontier] != NONE else cython.cast(uint32_t, at - start - where[frontier])
+    at = (
+        start
+        + where[frontier]
+        + (
+            (where[after[frontier]] - where[frontier])
+            if after[frontier] != NONE
+            else cython.cast(uint32_t, at - start - where[frontier])
+        )
     )
     if not whole and at - start < cython.cast(uint64_t, where[count - 1]) // 2:
         return start
@@ -336,10 +350,10 @@ def merge_window(
 @cython.nogil
 @cython.exceptval(check=False)
 def merge(
-    t: cython.pointer(cython.const[mt_tables]),
-    p: cython.pointer(cython.const[uint8_t]),
+    t: tables_p,
+    p: bytes_p,
     n: uint64_t,
-    out: cython.pointer(int32_t),
+    out: ids_p,
 ) -> int64_t:
     """Encode one segment of `n` > 0 bytes (a space mark already a space) into `out`, which has room for `n` ids.
 

@@ -6,8 +6,14 @@ how many they wrote.
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import mt_char, mt_class, mt_may_join, mt_tables
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.mistral_tok.core.fast import (
+    bytes_p,
+    mt_char,
+    mt_class,
+    mt_may_join,
+    tables_p,
+)
 
 # What a character's class says, one bit each; the table is made by core/image.py.
 UPPER = cython.declare(cython.int, 1)  # \p{Lu} \p{Lt} \p{Lm} \p{Lo} \p{M}
@@ -25,8 +31,8 @@ SPACE_MARK = cython.declare(uint32_t, 0x2581)
 @cython.nogil
 @cython.exceptval(check=False)
 def cut(
-    t: cython.pointer(cython.const[mt_tables]),
-    p: cython.pointer(cython.const[uint8_t]),
+    t: tables_p,
+    p: bytes_p,
     n: uint64_t,
     at: cython.pointer(uint64_t),
     ends: cython.pointer(uint64_t),
@@ -70,9 +76,7 @@ def cut(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def class_at(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), size: cython.pointer(uint32_t)
-) -> cython.int:
+def class_at(t: tables_p, p: bytes_p, size: cython.pointer(uint32_t)) -> cython.int:
     if p[0] < 128:
         size[0] = 1
         return t.classes[p[0]]
@@ -83,13 +87,13 @@ def class_at(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def word_end(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), n: uint64_t, i: uint64_t
-) -> uint64_t:
-    """Match `[upper]*[lower]+`, and after it `[upper]+[lower]*`, at a letter or mark, with what backtracking would give.
+def word_end(t: tables_p, p: bytes_p, n: uint64_t, i: uint64_t) -> uint64_t:
+    """Match `[upper]*[lower]+`, and after it `[upper]+[lower]*`, at a letter or mark, with what backtracking would
+    give.
 
-    When no lower-case letter follows the run of upper ones, the first form gives back characters until one is left that
-    counts as both (Lm, Lo, M); only when there is none does the second form take the whole run. Bit 63 is set in that case.
+    When no lower-case letter follows the run of upper ones, the first form gives back characters until one is left
+    that counts as both (Lm, Lo, M); only when there is none does the second form take the whole run. Bit 63 is set in
+    that case.
     """
     size: uint32_t = 0
     kind: cython.int = 0
@@ -114,9 +118,7 @@ def word_end(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def space_end(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), n: uint64_t, i: uint64_t
-) -> uint64_t:
+def space_end(t: tables_p, p: bytes_p, n: uint64_t, i: uint64_t) -> uint64_t:
     r"""Match `\s*[\r\n]+`, then `\s+(?!\S)`, then `\s+`, at a space."""
     start: uint64_t = i
     last: uint64_t = i
@@ -142,9 +144,7 @@ def space_end(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def tekken_end(
-    t: cython.pointer(cython.const[mt_tables]), p: cython.pointer(cython.const[uint8_t]), n: uint64_t, i: uint64_t
-) -> uint64_t:
+def tekken_end(t: tables_p, p: bytes_p, n: uint64_t, i: uint64_t) -> uint64_t:
     size: uint32_t = 0
     follows: uint32_t = 0
     first: cython.int = class_at(t, p + i, cython.address(size))
@@ -178,8 +178,8 @@ def tekken_end(
 @cython.nogil
 @cython.exceptval(check=False)
 def split_tekken(
-    t: cython.pointer(cython.const[mt_tables]),
-    p: cython.pointer(cython.const[uint8_t]),
+    t: tables_p,
+    p: bytes_p,
     n: uint64_t,
     at: cython.pointer(uint64_t),
     ends: cython.pointer(uint64_t),

@@ -5,20 +5,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from typing import TypeAlias
 
 import regex
 
 from mistral_tok.errors import VocabularyError
 
-Part = tuple[str, array[int]] | tuple[int, None]
+Part: TypeAlias = "tuple[str, array[int]] | tuple[int, None]"  # array[int] exists at run time only from 3.12 on
 Splitter = Callable[[str], Iterator[Part]]
 
 
 def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int], drop: bool) -> Splitter:
     """Return a function that cuts a text into parts with the ends of their segments in UTF-8 bytes, and into bare ids.
 
-    User-defined pieces come first, the longest at each place; `pattern` (None: no further cut) splits what is between them.
-    What it does not match is a segment of its own, or is left out with `drop`.
+    User-defined pieces come first, the longest at each place; `pattern` (None: no further cut) splits what is between
+    them. What it does not match is a segment of its own, or is left out with `drop`.
     """
     try:
         words = regex.compile(pattern) if pattern is not None else None

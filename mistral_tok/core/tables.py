@@ -3,19 +3,25 @@
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.mistral_tok.core.fast import bytes_p
 
 
 @cython.cfunc
-def start(section: object) -> cython.pointer(cython.const[uint8_t]):
+def start(section: object) -> bytes_p:
     view: cython.const[uint8_t][::1] = section
     return cython.NULL if view.shape[0] == 0 else cython.address(view[0])
 
 
 @cython.cclass
 class Tables:
-    """Points into buffers that it keeps alive; `image.open_image` makes sure beforehand that what they say is in bounds."""
+    """Points into buffers that it keeps alive.
 
-    def __init__(self, sections: dict, n_pieces: int, n_symbols: int, longest: int, marked: bool, ties: bool, split_spaces: bool):
+    `image.open_image` makes sure beforehand that what they say is in bounds.
+    """
+
+    def __init__(
+        self, sections: dict, n_pieces: int, n_symbols: int, longest: int, marked: bool, ties: bool, split_spaces: bool
+    ):
         sections = {name: memoryview(part).cast("B") for name, part in sections.items()}
         self.keep = sections
         self.t.offsets = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["offsets"]))

@@ -2,7 +2,7 @@
 """Checks that make a table image safe to read whatever it holds."""
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
 from cython.cimports.mistral_tok.core.fast import MT_EMPTY, MT_NO_RULE
 from cython.cimports.mistral_tok.core.tables import Tables
 
@@ -10,7 +10,7 @@ from mistral_tok.errors import VocabularyError
 
 
 def verify(tables: Tables, sections: dict) -> None:
-    """Raise `VocabularyError` unless every size fits every other, every index is in bounds and every table has a gap."""
+    """Raise unless every size fits every other, every index is in bounds, and every table has a gap."""
     n: uint32_t = tables.t.n_pieces
     total: uint32_t = tables.t.n_symbols
     sizes = {
@@ -48,7 +48,10 @@ def offsets_fit(tables: Tables, blob: uint64_t) -> cython.bint:
     if tables.t.offsets[0] != 0 or tables.t.offsets[tables.t.n_symbols] + 64 > blob:
         return False
     for i in range(tables.t.n_symbols):
-        if tables.t.offsets[i + 1] < tables.t.offsets[i] or tables.t.offsets[i + 1] - tables.t.offsets[i] > tables.t.longest:
+        if (
+            tables.t.offsets[i + 1] < tables.t.offsets[i]
+            or tables.t.offsets[i + 1] - tables.t.offsets[i] > tables.t.longest
+        ):
             return False
     return True
 
@@ -59,10 +62,10 @@ def below(section: object, limit: uint32_t) -> cython.bint:
         return False
     values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
     i: cython.Py_ssize_t
+    ok: cython.bint = True
     for i in range(values.shape[0]):
-        if values[i] >= limit:
-            return False
-    return True
+        ok &= values[i] < limit
+    return ok
 
 
 @cython.cfunc
@@ -98,7 +101,7 @@ def classes_fit(section: object, size: uint32_t) -> cython.bint:
         return False
     values: cython.const[uint16_t][::1] = memoryview(section).cast("B").cast("H")
     i: cython.Py_ssize_t
+    ok: cython.bint = True
     for i in range(8704):
-        if values[i] >= size // 128:
-            return False
-    return True
+        ok &= values[i] < size // 128
+    return ok

@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not know.
+"""One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not
+know.
 
-Two bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache line each:
-key and ids come with one access, and a new segment drives out the older one of its set. Longer ones lie in an arena with an
-index, which is emptied when it is full. Neither ever changes a result: they hold what merging gave.
+Two bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
+line each: key and ids come with one access, and a new segment drives out the older one of its set. Longer ones lie in
+an arena with an index, which is emptied when it is full. Neither ever changes a result: they hold what merging gave.
 """
 
 import cython
@@ -13,6 +14,8 @@ from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_HASH_SEED,
     MT_NO_SYMBOL,
+    bytes_p,
+    ids_p,
     mt_char,
     mt_key,
     mt_key_hash,
@@ -22,7 +25,6 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_recall,
     mt_remember,
     mt_slot,
-    mt_tables,
 )
 from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
@@ -76,14 +78,14 @@ class Worker:
         grown = realloc(self.ids, 4 * room)
         if grown == cython.NULL:
             return False
-        self.ids = cython.cast(cython.pointer(int32_t), grown)
+        self.ids = cython.cast(ids_p, grown)
         self.ids_room = room
         return True
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def encode(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, prefix: cython.bint, k: int64_t) -> int64_t:
+    def encode(self, p: bytes_p, n: uint64_t, prefix: cython.bint, k: int64_t) -> int64_t:
         """Append the ids of a text to the `k` that are there; return how many there are then, or −1 without memory."""
         ends: uint64_t[256]
         at: uint64_t = 0
@@ -109,14 +111,14 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def first(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+    def first(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
         """Encode the first segment of a text with a space put in front of it."""
         size: uint32_t = 0
         c: uint32_t = mt_char(p, cython.address(size))
         if c == 0x2581:
             c = 32
         if (c == 32 and self.t.split_spaces) or not mt_may_join(self.t, 32, c, 32, p[0]):
-            k = self.segment(cython.cast(cython.pointer(cython.const[uint8_t]), b" "), 1, 1, k)
+            k = self.segment(cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, 1, k)
             return k if k < 0 else self.segment(p, n, room, k)
         if not self.reserve_text(2 * (n + 1)):
             return FAILED
@@ -139,7 +141,12 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def encode_spans(
-        self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, ends: cython.pointer(uint64_t), count: int64_t, k: int64_t
+        self,
+        p: bytes_p,
+        n: uint64_t,
+        ends: cython.pointer(uint64_t),
+        count: int64_t,
+        k: int64_t,
     ) -> int64_t:
         """Append the ids of a text that was split elsewhere: `ends` says where its segments end."""
         if not self.reserve(cython.cast(uint64_t, k) + n + 1):
@@ -159,7 +166,7 @@ class Worker:
     @cython.exceptval(check=False)
     def segments(
         self,
-        p: cython.pointer(cython.const[uint8_t]),
+        p: bytes_p,
         ends: cython.pointer(uint64_t),
         count: cython.int,
         at: uint64_t,
@@ -174,7 +181,7 @@ class Worker:
         known: uint32_t
         slots: cython.pointer(mt_slot) = self.slots
         mask: uint64_t = self.set_mask
-        out: cython.pointer(int32_t) = self.ids
+        out: ids_p = self.ids
         for i in range(count):
             size = ends[i] - at
             if size <= 15:
@@ -193,7 +200,7 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def segment(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+    def segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
         """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read."""
         k0: uint64_t = 0
         k1: uint64_t = 0
@@ -223,7 +230,7 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def miss(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+    def miss(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
         """Work out a segment: a piece that merging would reach, or else by merging."""
         symbol: uint32_t
         i: uint64_t = 0
@@ -252,7 +259,7 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def long_segment(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+    def long_segment(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
         """Encode a segment of more than 15 bytes; one from a regular expression may fall into several at cuts."""
         ends: uint64_t[256]
         at: uint64_t = 0
@@ -276,7 +283,7 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def recall_long(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, k: int64_t) -> int64_t:
+    def recall_long(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
         """Encode an uncut segment of more than 15 bytes."""
         h: uint64_t = MT_HASH_SEED ^ n
         i: uint64_t = 0
@@ -302,7 +309,7 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def arena_find(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, h: uint64_t, k: int64_t) -> int64_t:
+    def arena_find(self, p: bytes_p, n: uint64_t, h: uint64_t, k: int64_t) -> int64_t:
         """Look a segment up in the arena; write its ids and return their number, or 0."""
         i: uint64_t = h & self.index_mask
         head: cython.pointer(uint32_t)
@@ -317,8 +324,8 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def arena_add(self, p: cython.pointer(cython.const[uint8_t]), n: uint64_t, h: uint64_t, k: int64_t, count: int64_t) -> cython.void:
-        """Remember a segment that is not in the arena: its size, number of ids, bytes and ids, in multiples of 8 bytes."""
+    def arena_add(self, p: bytes_p, n: uint64_t, h: uint64_t, k: int64_t, count: int64_t) -> cython.void:
+        """Remember a segment that is not in the arena: its size, number of ids, bytes and ids."""
         i: uint64_t
         head: cython.pointer(uint32_t)
         bytes_room: uint64_t = (n + 3) // 4 * 4

@@ -1,9 +1,10 @@
 """Table images on disk: made once for each vocabulary, memory-mapped afterwards.
 
-The folder is `$MISTRAL_TOK_CACHE`, or `mistral-tok` in the user's cache folder (XDG); `MISTRAL_TOK_CACHE=off` switches it off. A file's
-name is the SHA-256 of the vocabulary's contents and of what else its tables depend on, so that a changed vocabulary never meets
-old tables. Images are written beside their place and moved there. One that is damaged, of another user or open for
-others to write is made anew, never trusted; a folder that cannot be written is done without.
+The folder is `$MISTRAL_TOK_CACHE`, or `mistral-tok` in the user's cache folder (XDG); `MISTRAL_TOK_CACHE=off`
+switches it off. A file's name is the SHA-256 of the vocabulary's contents and of what else its tables depend on, so
+that a changed vocabulary never meets old tables. Images are written beside their place and moved there. One that is
+damaged, of another user or open for others to write is made anew, never trusted; a folder that cannot be written is
+done without.
 """
 
 from __future__ import annotations

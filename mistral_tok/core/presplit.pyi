@@ -1,0 +1,1 @@
+"""Nothing here is for Python: the functions are called from other compiled modules."""

@@ -1,0 +1,1 @@
+"""Nothing here is for Python: workers are made and called by compiled modules."""
