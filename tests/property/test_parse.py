@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,8 @@ from mistral_tok.chat.events import ArgumentsDelta, CallBegun, CallComplete, Pro
 from mistral_tok.chat.parse import parse
 from mistral_tok.chat.parse_stream import StreamParser
 from mistral_tok.errors import InvalidAssistantMessageException, TokenizerException
+from mistral_tok.load import bundled_path
+from mistral_tok.load import read as read_vocabulary
 from mistral_tok.mistral import MistralTokenizer
 from mistral_tok.tokenizer import Tokenizer
 from mistral_tok.vocab import NEVER, Kind, Vocabulary
@@ -156,16 +159,33 @@ CONTENT = st.one_of(
 )
 
 
-def encoded(version: str, answer: Any) -> list[int]:
+def encoded(tokenizer: Tokenizer, version: str, answer: Any) -> list[int]:
     """The ids of an answer, in a conversation that ends with it."""
-    tokenizer = MistralTokenizer(tiny(version), "finetuning")
     request = [{"role": "user", "content": "q"}, answer]
-    ids = tokenizer.encode_chat_completion(request).tokens
-    return ids[ids.index(CONTROLS.index("[/INST]")) + 1 :]
+    ids = MistralTokenizer(tokenizer, "finetuning", version=version).encode_chat_completion(request).tokens
+    return ids[ids.index(tokenizer.special_names["[/INST]"]) + 1 :]
 
 
-@given(st.sampled_from(VERSIONS), CONTENT, CALLS)
-def test_what_was_encoded_comes_back(version: str, content: Any, calls: list[tuple[str, str, str]]) -> None:
+@cache
+def renamed() -> Tokenizer:
+    """A published Tekken vocabulary, with the control tokens that later versions have."""
+    vocabulary = read_vocabulary(bundled_path("v3-tekken"))
+    later = CONTROLS[20:]
+    pieces = (*vocabulary.pieces[:20], *(name.encode() for name in later), *vocabulary.pieces[20 + len(later) :])
+    return Tokenizer.from_vocabulary(replace(vocabulary, pieces=pieces, config={"model_settings_builder": {}}))
+
+
+VOCABULARIES = {
+    **{f"tiny {version}": (tiny, version) for version in VERSIONS},
+    **{f"tekken {version}": (lambda _: renamed(), version) for version in VERSIONS},
+    **{f"sentencepiece {version}": (Tokenizer.bundled, version) for version in ["v2", "v3", "v7"]},
+}
+
+
+@given(st.sampled_from(sorted(VOCABULARIES)), CONTENT, CALLS)
+def test_what_was_encoded_comes_back(name: str, content: Any, calls: list[tuple[str, str, str]]) -> None:
+    make, version = VOCABULARIES[name]
+    tokenizer = make(version)
     thinks = version in ("v13", "v15")
     if isinstance(content, list) and not thinks:
         content = [chunk for chunk in content if chunk["type"] == "text"] or "t"
@@ -180,19 +200,19 @@ def test_what_was_encoded_comes_back(version: str, content: Any, calls: list[tup
             for id, name, arguments in calls
         ]
     try:
-        ids = encoded(version, answer)
+        ids = encoded(tokenizer, version, answer)
     except (InvalidAssistantMessageException, TokenizerException):
         assert not calls  # an empty answer, which no version but v1 can write
         assert "".join(_texts(content)) == ""
         return
-    message = parse(tiny(version), ids)
+    message = parse(tokenizer, ids, version=version)
     assert [p.fault for p in message.problems if p.fault != "thinking_not_closed"] == []
     assert message.ended
     assert [call.function.name for call in message.tool_calls or []] == [name for _, name, _ in calls]
     if version in ("v3", "v7", "v11"):
         assert [call.id for call in message.tool_calls or []] == [id for id, _, _ in calls]
     if message.content or message.tool_calls:  # a text of spaces is written as nothing, which cannot be written again
-        assert encoded(version, message) == ids
+        assert encoded(tokenizer, version, message) == ids
 
 
 def _texts(content: Any) -> list[str]:
