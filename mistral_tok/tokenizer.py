@@ -281,7 +281,7 @@ class Tokenizer:
         return StreamDecoder(self._decoder, _policy(special), _strict(errors))
 
     def piece(self, id: int) -> str:
-        """Return the piece of an id as text: `▁` and `<0x41>` in SentencePiece, U+FFFD for incomplete bytes elsewhere."""
+        """Return the piece of an id: with `▁` and `<0x41>` in SentencePiece, U+FFFD for incomplete bytes elsewhere."""
         kind, surface = self._decoder.surface(_one(id))
         if self.family != "sentencepiece":
             return surface.decode("utf-8", "replace")

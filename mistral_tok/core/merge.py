@@ -61,7 +61,7 @@ def rank_of(t: tables_p, rule: uint32_t) -> uint32_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def next_symbol(t: tables_p, p: bytes_p, size: cython.pointer(uint32_t)) -> uint32_t:
-    """Take the symbol with which merging starts at `p`: a byte, or where the vocabulary has a space mark, a character."""
+    """Take the symbol that stands at `p` before merging: a byte, or a character where there is a space mark."""
     if not t.marked:
         size[0] = 1
         return t.byte_symbols[p[0]]
