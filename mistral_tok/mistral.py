@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -177,6 +176,7 @@ class MistralTokenizer:
         repair: bool = False,
         report: bool = False,
         forbid_user_defined: bool = False,
+        arrays: bool = True,
         fetcher: Callable[[str], bytes] | None = None,
         allow_urls: bool = False,
         allow_files: bool = True,
@@ -192,7 +192,8 @@ class MistralTokenizer:
         `truncation="turns"` counts all ids, works in every version, and never drops the last exchange, a message to
         be continued, or the tools. `repair` fixes foreign call ids and the order of roles (see `chat.repair`);
         `report` lists every edit in the result's `report`. `forbid_user_defined` refuses texts that hold a piece
-        such as `[REF]`, which SentencePiece files of v3 and v7 match in text. Images and audio are read from http
+        such as `[REF]`, which SentencePiece files of v3 and v7 match in text. `arrays=False` measures images and
+        recordings without decoding them: the ids are the same, `images` and `audios` hold None. Images and audio are read from http
         addresses only with a `fetcher` or `allow_urls`, and from files unless `allow_files` is False.
 
         Raises:
@@ -205,8 +206,8 @@ class MistralTokenizer:
         if repair:
             accepted, edits = repaired(accepted, engine.row, self._mode.value)
         access = ALL
-        if fetcher is not None or allow_urls or not allow_files:
-            access = replace(ALL, fetcher=fetcher, allow_urls=allow_urls, allow_files=allow_files)
+        if fetcher is not None or allow_urls or not (allow_files and arrays):
+            access = MediaAccess(fetcher, allow_urls, allow_files, arrays)
         media = engine.collected(access)
         encoded = engine.run(accepted, media, max_model_input_len, truncation)
         if forbid_user_defined:

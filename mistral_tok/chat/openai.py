@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal, cast
 
 import msgspec
@@ -102,7 +103,11 @@ def whole(request: dict[str, Any], *, weights: bool = False) -> ChatCompletionRe
     """The request that a dict in OpenAI's format stands for."""
     if request.get("seed") is not None and request.get("random_seed") is not None:
         raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
-    wire = convert(request, OpenAIRequest)
+    try:
+        wire = convert(request, OpenAIRequest)
+    except InvalidShapeException as error:
+        _refuse_earlier_conflict(request, error)
+        raise
     messages = [_message(m, i, weights) for i, m in enumerate(wire.messages)]
     if wire.continue_final_message is not False:
         messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
@@ -182,6 +187,21 @@ def parse_json(text: bytes | bytearray | str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidShapeException(f"the request is not JSON that can be read: {error}", "$") from None
+
+
+def _refuse_earlier_conflict(request: dict[str, Any], error: InvalidShapeException) -> None:
+    """Raise what is wrong with the thoughts of a message before the one that has the wrong shape, as it comes first."""
+    place = re.match(r"\$\.messages\[(\d+)\]", error.path)
+    messages = request.get("messages")
+    if place is None or not isinstance(messages, list):
+        return
+    known_chunk = error.reason.removeprefix("Invalid value ") in ("'input_audio'", "'audio_url'", "'image_url'")
+    for i, data in enumerate(messages[: int(place[1]) + known_chunk]):
+        content = data.get("content")
+        fields = (data.get("reasoning"), data.get("reasoning_content"))
+        if data.get("role") == "assistant" and fields != (None, None) and isinstance(content, list):
+            thoughts = [ThinkChunk(thinking="") for chunk in content if chunk.get("type") == "thinking"]
+            _with_thoughts(OpenAIAssistant(content=thoughts, reasoning=""), f"$.messages[{i}]")
 
 
 def _tool(t: OpenAIToolSpec) -> Tool:
