@@ -164,15 +164,15 @@ def _plain(path: Path, name: str, info: Any, start: int, size: int) -> PlainTens
         numbers = [*shape, begin, end]
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: the entry of tensor {name!r} is malformed: {info!r}.") from error
-    if kind not in DTYPES:
+    if not isinstance(kind, str) or kind not in DTYPES:
         raise WeightsError(f"{path}: tensor {name!r} has dtype {kind!r}; weights are {', '.join(DTYPES)}.")
     if any(type(n) is not int or n < 0 for n in numbers):
         raise WeightsError(f"{path}: the entry of tensor {name!r} is malformed: {info!r}.")
     expected = math.prod(shape) * DTYPES[kind].itemsize
     if end - begin != expected or start + end > size:
         raise WeightsError(
-            f"{path}: tensor {name!r} of shape {shape} needs {expected} bytes but lies at {start + begin}..{start + end} "
-            f"of {size}; the file is truncated or damaged."
+            f"{path}: tensor {name!r} of shape {shape} needs {expected} bytes but lies at "
+            f"{start + begin}..{start + end} of {size}; the file is truncated or damaged."
         )
     return PlainTensor(path, name, shape, DTYPES[kind], start + begin)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from mistral_tok.model import MistralConfig, MistralForCausalLM, RollingCache, StaticCache
 from mistral_tok.model.cache import Cache, GrowingCache
+from torch import Tensor, nn
 
 SMALL: dict[str, Any] = {
     "vocab_size": 61,
@@ -29,9 +28,8 @@ BFLOAT16 = {"rtol": 2e-2, "atol": 2e-2}
 
 def pair(name: str = "MistralForCausalLM", **overrides: Any) -> tuple[Any, Any]:
     """Our model and theirs, both in evaluation mode."""
-    import transformers
-
     import mistral_tok.model
+    import transformers
 
     settings = {**SMALL, **overrides}
     theirs = getattr(transformers, name)(theirs_config(settings)).eval()
@@ -41,7 +39,7 @@ def pair(name: str = "MistralForCausalLM", **overrides: Any) -> tuple[Any, Any]:
 
 
 def theirs_config(settings: dict[str, Any]) -> Any:
-    """transformers' configuration; its fifth version takes rope_theta inside of rope_parameters."""
+    """Transformers' configuration; its fifth version takes rope_theta inside of rope_parameters."""
     import transformers
 
     settings = dict(settings)

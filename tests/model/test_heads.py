@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from mistral_tok.model import ConfigError, MistralConfig, MistralForSequenceClassification, ModelError
 
 from .pairs import EXACT, SMALL, padded, pair, random_ids, small

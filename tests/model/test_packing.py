@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
-
 from mistral_tok.model import MistralForCausalLM
+from torch import Tensor
 
 from .pairs import EXACT, caches, pair, random_ids, small
 

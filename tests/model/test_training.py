@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from mistral_tok.model import MistralForCausalLM, ModelError, StaticCache
 
 from .pairs import EXACT, pair, random_ids, small
@@ -147,7 +146,8 @@ def test_compiled_decoding_compiles_once() -> None:
         graphs = torch._dynamo.testing.CompileCounterWithBackend("eager")
         step = torch.compile(model, fullgraph=True, backend=graphs)
         logits = [
-            step(ids[:, i : i + 1], past_key_values=cache, cache_position=torch.tensor([i])).logits for i in range(5, 12)
+            step(ids[:, i : i + 1], past_key_values=cache, cache_position=torch.tensor([i])).logits
+            for i in range(5, 12)
         ]
     assert graphs.frame_count <= 2  # the number of tokens seen becomes a symbol after the first step
     torch.testing.assert_close(torch.cat(logits, dim=1), model(ids, use_cache=False).logits[:, 5:], **EXACT)
