@@ -100,6 +100,8 @@ def _parse(data: bytes, name: str) -> _Model:
     if not pieces:
         raise damaged(name, "model", "no pieces")
     texts, scores, kinds = _read_pieces(pieces, name)
+    if not trainer:
+        raise damaged(name, "model", "no trainer_spec")
     return _Model(
         texts,
         scores,

@@ -10,8 +10,11 @@ from pathlib import Path, PurePath
 
 from mistral_tok.errors import VocabularyError
 
-MAX_FILE_BYTES = 1 << 30
-"""Larger files are refused unread; the largest published vocabulary has 20 MB."""
+MAX_FILE_BYTES = 1 << 27
+"""Larger files are refused unread: JSON grows tenfold in memory. The largest published vocabularies have 35 MB."""
+
+MAX_STEPS_BYTES = 1 << 20
+"""Longest section of free form (a chain of steps, a template) that is decoded; published ones have a few kilobytes."""
 
 MAX_PATTERN = 1 << 16
 """Longest regular expression (in characters) taken from a file; published ones have a few hundred."""

@@ -53,7 +53,6 @@ class _File(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_File)
-_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _MULTIMODAL = msgspec.json.Decoder(ImageSection)
 
 
@@ -159,7 +158,7 @@ def _sections(file: _File, specials: Sequence[str], name: str) -> dict[str, obje
         ],
     }
     image = file.image
-    legacy = decode(_ANY, file.multimodal, name)
+    legacy = bytes(file.multimodal).translate(None, b" \t\r\n") not in (b"null", b"{}")
     if legacy and version > VERSIONS.index("v11"):
         problem = f"the section is called `image` in version {file.config.version}"
         raise refused(name, "$.multimodal", problem, "Rename it.")

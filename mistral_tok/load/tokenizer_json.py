@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from mistral_tok.load.hf_pipeline import Pipeline, understand
+from mistral_tok.load.hf_pipeline import Pipeline, Step, understand
 from mistral_tok.load.hf_roles import roles
 from mistral_tok.load.hf_tokens import AddedToken, Tokens, check_matching, number
-from mistral_tok.load.source import Source, damaged, refused
+from mistral_tok.load.source import MAX_STEPS_BYTES, Source, damaged, refused
 from mistral_tok.load.typed_json import decode
 from mistral_tok.load.versions import control_version
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
@@ -26,14 +26,17 @@ _RESULTS = frozenset([Kind.NORMAL, Kind.USER_DEFINED])
 Merges = tuple[tuple[int, int, int], ...]
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class _File(msgspec.Struct):
     model: msgspec.Raw
     version: str = "1.0"
     added_tokens: list[AddedToken] = []
-    normalizer: dict[str, Any] | None = None
-    pre_tokenizer: dict[str, Any] | None = None
-    post_processor: dict[str, Any] | None = None
-    decoder: dict[str, Any] | None = None
+    normalizer: msgspec.Raw = _NULL
+    pre_tokenizer: msgspec.Raw = _NULL
+    post_processor: msgspec.Raw = _NULL
+    decoder: msgspec.Raw = _NULL
 
 
 class _ModelType(msgspec.Struct):
@@ -54,6 +57,7 @@ class _Model(msgspec.Struct):
 _FILE = msgspec.json.Decoder(_File)
 _TYPE = msgspec.json.Decoder(_ModelType)
 _MODEL = msgspec.json.Decoder(_Model)
+_STEP: msgspec.json.Decoder[dict[str, Any] | None] = msgspec.json.Decoder(dict[str, Any] | None)
 
 
 def read(source: Source) -> Vocabulary:
@@ -61,12 +65,15 @@ def read(source: Source) -> Vocabulary:
     name = source.name
     file = decode(_FILE, source.data, name)
     model = _read_model(file, name)
-    pipeline = understand(file.normalizer, file.pre_tokenizer, file.decoder, name)
+    normalizer, pre_tokenizer, post_processor, decoder = (
+        _section(file, key, name) for key in ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+    )
+    pipeline = understand(normalizer, pre_tokenizer, decoder, name)
     check_matching(file.added_tokens, pipeline.normalizes, name)
     tokens = number(model.vocab, file.added_tokens, name)
     byte_level = pipeline.family == "bytelevel"
     pieces = _byte_level_pieces(tokens, name) if byte_level else _llama_pieces(tokens, model, name)
-    found = roles(tokens.ids, model.unk_token, file.post_processor, source.beside, name)
+    found = roles(tokens.ids, model.unk_token, post_processor, source.beside, name)
     controls = {content for content, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind == Kind.CONTROL}
     return Vocabulary(
         name=name,
@@ -86,6 +93,14 @@ def read(source: Source) -> Vocabulary:
         unk_id=found["unk"],
         pad_id=found["pad"],
     )
+
+
+def _section(file: _File, key: str, name: str) -> Step | None:
+    """One chain of steps. What is longer than any real one is refused before it grows in memory."""
+    raw: msgspec.Raw = getattr(file, key)
+    if len(memoryview(raw)) > MAX_STEPS_BYTES:
+        raise refused(name, f"$.{key}", f"{len(memoryview(raw))} bytes", f"At most {MAX_STEPS_BYTES} are read.")
+    return decode(_STEP, raw, f"{name}: $.{key}")
 
 
 def _read_model(file: _File, name: str) -> _Model:

@@ -212,6 +212,14 @@ def test_a_hundred_megabytes_of_nesting(tmp_path: Path) -> None:
             read_bytes(start + b"[" * 100_000_000, "deep.json")
 
 
+@pytest.mark.parametrize("key", ["normalizer", "pre_tokenizer", "post_processor", "decoder"])
+def test_a_long_section_is_refused_before_it_is_decoded(key: str) -> None:
+    section = b'{"a": [' + b"[]," * 1_000_000 + b"[]]}"
+    data = b'{"model": {"vocab": {}, "merges": []}, "' + key.encode() + b'": ' + section + b"}"
+    with pytest.raises(VocabularyError, match=rf"\$\.{key}: 3000011 bytes"):
+        read_bytes(data, "long.json")
+
+
 def test_a_key_listed_twice_counts_where_it_stands_last() -> None:
     """As in every JSON reader of Python; no piece comes from the first."""
     text = bundled_path("v3-tekken").read_text()

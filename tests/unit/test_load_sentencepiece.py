@@ -230,6 +230,7 @@ DAMAGED = {
     "type -1": (model([("a", 0.0, -1)]), "type -1"),
     "not UTF-8": (model(tail=entry(1, entry(1, b"\xff\xfe") + entry(2, 0.0))), "UTF-8"),
     "no normal piece": (model([("[X]", 0.0, Kind.CONTROL)]), "normal"),
+    "cut after the pieces": (b"".join(piece(*item) for item in [*RESERVED, *BYTES, ("a", 0.0, 1)]), "no trainer_spec"),
     "only settings": (entry(2, entry(3, 2)), "no pieces"),
     "wire type of a piece": (model(tail=entry(1, 5)), "wire type 0"),
     "wire type of a score": (entry(1, entry(1, "a") + entry(2, b"xxxx")), "wire type 2"),
