@@ -293,6 +293,6 @@ def test_rich_is_imported_only_for_a_terminal() -> None:
         "import sys; from mistral_tok.cli.main import run; run(['encode', 'Hello, world']);"
         "sys.exit(' '.join({'rich', 'numpy', 'mistral_common', 'torch'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == ""
     assert done.stdout == "22177 1044 4304\n"
