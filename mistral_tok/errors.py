@@ -63,3 +63,11 @@ class InvalidToolException(MistralCommonException):
 
 class InvalidToolSchemaException(MistralCommonException):
     """The parameters of a tool are not a valid JSON schema."""
+
+
+class InvalidMediaException(InvalidRequestException, ValueError):
+    """An image or a recording cannot be had: not readable, too large, of the wrong kind, or not allowed."""
+
+
+class ImageDecodeException(InvalidMediaException):
+    """The bytes of an image cannot be decoded."""

@@ -15,7 +15,6 @@ from mistral_tok.chat.media import (
     TIMEOUT,
     Access,
     Fetcher,
-    InvalidMediaException,
     checked,
     from_base64,
     from_file,
@@ -36,6 +35,7 @@ from mistral_tok.chat.waveform import (
     speech_tokens,
     streaming_pad_tokens,
 )
+from mistral_tok.errors import InvalidMediaException
 
 __all__ = [
     "AudioConfig",

@@ -13,8 +13,6 @@ from mistral_tok.chat.media import (
     TIMEOUT,
     Access,
     Fetcher,
-    ImageDecodeException,
-    InvalidMediaException,
     checked,
     from_base64,
     from_file,
@@ -22,7 +20,7 @@ from mistral_tok.chat.media import (
     needed,
     shown,
 )
-from mistral_tok.errors import VocabularyError
+from mistral_tok.errors import ImageDecodeException, InvalidMediaException, VocabularyError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from mistral_tok.errors import InvalidRequestException
+from mistral_tok.errors import InvalidMediaException
 
 Fetcher = Callable[[str], bytes]
 
@@ -22,14 +22,6 @@ TIMEOUT = 10.0
 
 _SHOWN = 64  # characters of an address in an error message: data URLs are megabytes long
 _BLOCK = 1 << 16
-
-
-class InvalidMediaException(InvalidRequestException, ValueError):
-    """An image or a recording cannot be had: not readable, too large, of the wrong kind, or not allowed."""
-
-
-class ImageDecodeException(InvalidMediaException):
-    """The bytes of an image cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)

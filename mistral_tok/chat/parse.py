@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from mistral_tok.chat.chunks import TextChunk, ThinkChunk
 from mistral_tok.chat.decoder import Decoder
 from mistral_tok.chat.events import ParsedMessage, join
 from mistral_tok.chat.parse_stream import StreamParser
@@ -35,3 +36,20 @@ def parse_report(tokenizer: Decoder, ids: Iterable[int], *, version: str | None 
         "ended": message.ended,
         "problems": [msgspec.to_builtins(problem) for problem in message.problems],
     }
+
+
+def parse_lines(message: ParsedMessage) -> list[tuple[str, str]]:
+    """A message as rows for a terminal: what a part is (thinking, text, call, problem) and what it says.
+
+    >>> parse_lines(ParsedMessage(content="Hello"))
+    [('text', 'Hello')]
+    """
+    rows: list[tuple[str, str]] = []
+    chunks = [TextChunk(text=message.content)] if isinstance(message.content, str) else message.content or []
+    for chunk in chunks:
+        rows.append(("thinking", chunk.thinking) if isinstance(chunk, ThinkChunk) else ("text", chunk.text))
+    for call in message.tool_calls or []:
+        rows.append((f"call {call.id}", f"{call.function.name} {call.function.arguments}"))
+    for problem in message.problems:
+        rows.append((f"problem {problem.fault}", f"{problem.message} (at id {problem.position})"))
+    return rows

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mistral_tok.chat.media import InvalidMediaException, needed
+from mistral_tok.chat.media import needed
+from mistral_tok.errors import InvalidMediaException
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistral_tok.chat import audio
-from mistral_tok.chat.media import InvalidMediaException
+from mistral_tok.errors import InvalidMediaException
 
 np = pytest.importorskip("numpy")
 soundfile = pytest.importorskip("soundfile")

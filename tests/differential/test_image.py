@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mistral_tok.chat.image import data_url, image_tokens, load_image
-from mistral_tok.chat.media import ImageDecodeException, InvalidMediaException
+from mistral_tok.errors import ImageDecodeException, InvalidMediaException
 
 np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")

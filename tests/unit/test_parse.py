@@ -22,7 +22,7 @@ from mistral_tok.chat.events import (
     join,
     made_id,
 )
-from mistral_tok.chat.parse import parse, parse_report
+from mistral_tok.chat.parse import parse, parse_lines, parse_report
 from mistral_tok.chat.parse_stream import StreamParser
 from mistral_tok.chat.schema import AssistantMessage, FunctionCall, TextChunk, ThinkChunk, ToolCall
 from mistral_tok.errors import TokenizerException
@@ -311,6 +311,16 @@ def test_report_is_plain_data() -> None:
     assert report["values"] == [{"a": 1}]
     assert report["problems"][0]["fault"] == "no_arguments"
     assert report["ended"] is False
+
+
+def test_lines_for_a_terminal() -> None:
+    message = read("v13", THINK, "t", UNTHINK, "x", CALLS, "f", ARGS, "{}", CALLS)
+    assert parse_lines(message) == [
+        ("thinking", "t"),
+        ("text", "x[TOOL_CALLS]"),
+        (f"call {made_id(0, 'f', '{}')}", "f {}"),
+        ("problem no_name", "A tool call has no name; it is kept as text. (at id 9)"),
+    ]
 
 
 def test_events_are_json() -> None:
