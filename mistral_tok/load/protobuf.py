@@ -23,7 +23,11 @@ def fields(data: bytes, name: str, place: str) -> Iterator[Field]:
     position, end = 0, len(data)
     while position < end:
         start = position
-        tag, position = varint(data, position, name, place)
+        # Nearly all tags and lengths have one byte; calling a function for each would double the time.
+        tag = data[position]
+        position += 1
+        if tag > 0x7F:
+            tag, position = varint(data, start, name, place)
         number, wire = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:
             raise damaged(name, f"{place}, byte {start}", f"field number {number} is not valid")
@@ -32,7 +36,10 @@ def fields(data: bytes, name: str, place: str) -> Iterator[Field]:
             yield number, wire, value
             continue
         if wire == BYTES:
-            size, position = varint(data, position, name, place)
+            if position < end and data[position] < 0x80:
+                size, position = data[position], position + 1
+            else:
+                size, position = varint(data, position, name, place)
         elif wire in (FIXED32, FIXED64):
             size = 4 if wire == FIXED32 else 8
         else:
