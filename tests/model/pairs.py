@@ -22,8 +22,8 @@ SMALL: dict[str, Any] = {
 }
 """Weights ten times as large as usual, so that logits are of order one and differences show."""
 
-EXACT = {"rtol": 1e-5, "atol": 1e-5}
-BFLOAT16 = {"rtol": 2e-2, "atol": 2e-2}
+EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
+BFLOAT16: dict[str, Any] = {"rtol": 2e-2, "atol": 2e-2}
 
 
 def pair(name: str = "MistralForCausalLM", **overrides: Any) -> tuple[Any, Any]:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from mistral_tok.model import CacheError, GrowingCache, RollingCache, StaticCache
 
 from .pairs import EXACT, caches, in_chunks, padded, random_ids, small
@@ -67,8 +66,8 @@ def test_decoding_after_a_padded_prompt_is_decoding_alone(side: str, window: int
     for cache in caches(model, 17):
         model(ids, attention_mask=mask, past_key_values=cache)
         steps = [
-            model(answer[:, i : i + 1], attention_mask=grown[:, : 10 + i], past_key_values=cache).logits for i in
-            range(8)
+            model(answer[:, i : i + 1], attention_mask=grown[:, : 10 + i], past_key_values=cache).logits
+            for i in range(8)
         ]
         logits = torch.cat(steps, dim=1)
         for row in range(3):
@@ -134,8 +133,11 @@ def test_reordering_rows(side: str | None, window: int | None) -> None:
         more = random_ids(4, 3)
         seen = torch.cat((mask[rows], torch.ones(4, 3, dtype=torch.long)), dim=1)
         logits = torch.cat(
-            [model(more[:, i : i + 1], attention_mask=seen[:, : 13 + i], past_key_values=cache).logits for i in
-            range(3)], dim=1,
+            [
+                model(more[:, i : i + 1], attention_mask=seen[:, : 13 + i], past_key_values=cache).logits
+                for i in range(3)
+            ],
+            dim=1,
         )
         for i, row in enumerate(rows.tolist()):
             alone = torch.cat((ids[row][mask[row].bool()], more[i]))[None]
@@ -191,8 +193,9 @@ def test_static_cache_by_cache_position() -> None:
     model = small(sliding_window=6)
     ids, mask = padded([12, 7], "left")
     cache = StaticCache(model.config, 16)
-    logits = [model(ids[:, :5], attention_mask=mask[:, :5], past_key_values=cache,
-    cache_position=torch.arange(5)).logits] for i in range(5, 12):
+    first = model(ids[:, :5], attention_mask=mask[:, :5], past_key_values=cache, cache_position=torch.arange(5))
+    logits = [first.logits]
+    for i in range(5, 12):
         slot = torch.tensor([i])
         out = model(ids[:, i : i + 1], attention_mask=mask[:, : i + 1], past_key_values=cache, cache_position=slot)
         logits.append(out.logits)

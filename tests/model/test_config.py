@@ -9,18 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from mistral_tok.model import ConfigError, MistralConfig
 
 
 def test_defaults_are_transformers() -> None:
     transformers = pytest.importorskip("transformers", minversion="4.56")
     ours, theirs = MistralConfig(), transformers.MistralConfig()
-    for name in (
-        "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads hidden_act "
-        "max_position_embeddings initializer_range rms_norm_eps use_cache pad_token_id bos_token_id eos_token_id "
-        "tie_word_embeddings sliding_window attention_dropout num_labels problem_type"
-    ).split():
+    for name in [
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "hidden_act",
+        "max_position_embeddings",
+        "initializer_range",
+        "rms_norm_eps",
+        "use_cache",
+        "pad_token_id",
+        "bos_token_id",
+        "eos_token_id",
+        "tie_word_embeddings",
+        "sliding_window",
+        "attention_dropout",
+        "num_labels",
+        "problem_type",
+    ]:
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.head_dim == 128
     assert ours.rope_theta == 10000.0
@@ -57,8 +72,9 @@ def test_impossible_values_are_refused_by_name(field: str, value: Any) -> None:
 
 
 def test_dictionary_round_trip_keeps_unknown_keys() -> None:
-    config = MistralConfig(vocab_size=7, num_labels=3, rope_theta=5.0, extra={"unknown": [1], "torch_dtype":
-    "bfloat16"}) again = MistralConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    extra = {"unknown": [1], "torch_dtype": "bfloat16"}
+    config = MistralConfig(vocab_size=7, num_labels=3, rope_theta=5.0, extra=extra)
+    again = MistralConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
     named = MistralConfig.from_dict({"id2label": {"0": "bad", "1": "good", "2": "so-so"}})
     assert named.num_labels == 3
@@ -102,8 +118,11 @@ def test_llama_is_a_mistral_without_window() -> None:
     config = MistralConfig.from_dict({"model_type": "llama", "num_attention_heads": 9, "hidden_size": 576})
     assert config.sliding_window is None
     assert config.num_key_value_heads == 9
-    for other in ({"model_type": "llama", "attention_bias": True}, {"model_type": "mixtral"}, {"layer_types": ["a",
-    "b"]}):
+    for other in (
+        {"model_type": "llama", "attention_bias": True},
+        {"model_type": "mixtral"},
+        {"layer_types": ["a", "b"]},
+    ):
         with pytest.raises(ConfigError):
             MistralConfig.from_dict(other)
 

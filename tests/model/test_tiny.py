@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from mistral_tok.model import GrowingCache, MistralForCausalLM, RollingCache, StaticCache
 
 pytest.importorskip("mistral_common")
@@ -30,9 +29,11 @@ def turns() -> list[tuple[str, list[int], list[int]]]:
         tools, messages = conversation.get("tools"), conversation["messages"]
         for i, message in enumerate(messages):
             if message["role"] == "assistant":
-                prompt = asking.encode_chat_completion(ChatCompletionRequest(messages=messages[:i], tools=tools)).tokens
-                full = whole.encode_chat_completion(ChatCompletionRequest(messages=messages[: i + 1],
-                tools=tools)).tokens found.append((f"{conversation['name']}-{i}", prompt, full[len(prompt) :]))
+                before = ChatCompletionRequest(messages=messages[:i], tools=tools)
+                after = ChatCompletionRequest(messages=messages[: i + 1], tools=tools)
+                prompt = asking.encode_chat_completion(before).tokens
+                full = whole.encode_chat_completion(after).tokens
+                found.append((f"{conversation['name']}-{i}", prompt, full[len(prompt) :]))
     return found
 
 
