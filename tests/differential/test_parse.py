@@ -140,6 +140,5 @@ def test_what_they_refuse_is_a_problem(version: str, parts: list[list[int]]) -> 
         if not message.problems:  # arguments that are JSON but no object
             assert any(not isinstance(value, dict) for value in message.values)
         return
-    assert [call.function.name for call in parse(ours(version), ids).tool_calls or []] == [
-        call.function.name for call in expected
-    ]
+    names = [call.function.name for call in expected if call.function.name.strip()]  # they take an empty name for one
+    assert [call.function.name for call in parse(ours(version), ids).tool_calls or []] == names
