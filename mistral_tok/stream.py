@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from mistral_tok.core.decode import Decoder
+from mistral_tok.ids import as_list
 from mistral_tok.vocab import Kind
 
 KEEP, RAISE = 1, 2
@@ -38,15 +39,22 @@ class StreamDecoder:
         self._bare = decoder.strip == 2  # the leading space of the text is still to be dropped
         self._finished = False
 
-    def push(self, ids: int | Sequence[int]) -> str:
-        """Take one id or several and return the text that is now complete.
+    def push(self, ids: object) -> str:
+        """Take one id or several (whatever `decode` takes) and return the text that is now complete.
 
         TypeError and ValueError as in `decode`; with an error nothing of the push is taken.
         """
         if self._finished:
             raise ValueError("This stream is finished; begin a new one with Tokenizer.stream().")
-        checked = self._decoder.checked([ids] if isinstance(ids, int) else ids, self._special)
-        return self._trim("".join(part for i in checked for part in self._take(i)))
+        checked = self._decoder.checked([ids] if type(ids) is int else as_list(ids), self._special)
+        if not self._strict:
+            return self._trim("".join(part for i in checked for part in self._take(i)))
+        before = self._run.held, self._open
+        try:
+            return self._trim("".join(part for i in checked for part in self._take(i)))
+        except ValueError:
+            self._run.held, self._open = before
+            raise
 
     def finish(self) -> str:
         """Return what was held back; nothing can be pushed afterwards."""
@@ -84,6 +92,15 @@ class _Bytes:
     def __init__(self, strict: bool) -> None:
         self._codec = codecs.getincrementaldecoder("utf-8")("strict" if strict else "replace")
 
+    @property
+    def held(self) -> bytes:
+        """Bytes that wait for the rest of their character."""
+        return self._codec.getstate()[0]
+
+    @held.setter
+    def held(self, data: bytes) -> None:
+        self._codec.setstate((data, 0))
+
     def add(self, data: bytes) -> str:
         return self._codec.decode(data)
 
@@ -98,26 +115,27 @@ class _Characters:
 
     def __init__(self, strict: bool) -> None:
         self._strict = strict
-        self._held = b""
+        self.held = b""
+        """Bytes that wait for the rest of their character, or of their run."""
 
     def add(self, data: bytes) -> str:
-        self._held += data
+        self.held += data
         out = []
-        while self._held:
+        while self.held:
             try:
-                out.append(self._held.decode())
-                self._held = b""
+                out.append(self.held.decode())
+                self.held = b""
             except UnicodeDecodeError as error:
-                out.append(self._held[: error.start].decode())
-                self._held = self._held[error.start :]
+                out.append(self.held[: error.start].decode())
+                self.held = self.held[error.start :]
                 if error.reason == "unexpected end of data":
                     break
                 out.append(self._bad(1))
-                self._held = self._held[1:]
+                self.held = self.held[1:]
         return "".join(out)
 
     def settle(self) -> str:
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         return self._bad(len(held))
 
     def _bad(self, count: int) -> str:
@@ -130,11 +148,11 @@ class _Whole(_Characters):
     """Byte pieces under the rule of the tokenizers package: a run that is not valid is replaced byte by byte."""
 
     def add(self, data: bytes) -> str:
-        self._held += data
+        self.held += data
         return ""
 
     def settle(self) -> str:
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         try:
             return held.decode()
         except UnicodeDecodeError:

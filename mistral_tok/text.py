@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
+T = TypeVar("T")
 Errors = Literal["strict", "replace"]
 
 
 def check_text(text: object, place: str = "text") -> str:
-    """Return `text` if it is a str; TypeError names the place otherwise."""
+    """Return `text` as a plain str if it is one, of a derived class or not; TypeError names the place otherwise."""
     if not isinstance(text, str):
         raise TypeError(f"{place} is of type {type(text).__name__}; expected str.")
-    return text
+    return text if type(text) is str else str.__str__(text)
+
+
+def check_rows(rows: Iterable[T], place: str) -> Iterable[T]:
+    """Return what holds many texts or rows; TypeError names the place for a single text or what holds nothing."""
+    if isinstance(rows, (str, bytes, bytearray)) or not isinstance(rows, Iterable):
+        raise TypeError(f"{place} is of type {type(rows).__name__}; expected a sequence.")
+    return rows
 
 
 def lone_surrogate(text: str, place: str = "text") -> ValueError:

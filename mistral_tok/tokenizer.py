@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
+from mistral_tok.ids import as_list, check_id
 from mistral_tok.load import bundled_names, bundled_path, find, parse
 from mistral_tok.load.cache import open_or_make
 from mistral_tok.parallel import in_chunks
 from mistral_tok.stream import StreamDecoder
-from mistral_tok.text import Errors, check_text, lone_surrogate, replace_surrogates, surrogate_positions
+from mistral_tok.text import Errors, check_rows, check_text, lone_surrogate, replace_surrogates, surrogate_positions
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
 TABLE_BYTES = 6 << 20
 """Default bound, in bytes, of the tables in which one thread remembers what segments encode to."""
+
+MAX_TABLE_BYTES = 1 << 36
+"""Largest bound of these tables that is accepted."""
 
 
 class Encoding(NamedTuple):
@@ -48,6 +52,8 @@ class Tokenizer:
     """
 
     def __init__(self, image: Image, *, table_bytes: int = TABLE_BYTES) -> None:
+        if not isinstance(table_bytes, int) or not 0 <= table_bytes <= MAX_TABLE_BYTES:
+            raise ValueError(f"table_bytes is {table_bytes!r}; expected a number from 0 to {MAX_TABLE_BYTES}.")
         meta = image.meta
         self._image = image
         self._table_bytes = table_bytes
@@ -263,18 +269,25 @@ class Tokenizer:
         UTF-8 become U+FFFD as in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies
         a `▁` in text comes back as a space.
         """
-        return self._decoder.text(_listed(ids), _policy(special), _strict(errors))
+        return self._decoder.text(as_list(ids), _policy(special), _strict(errors))
 
     def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
         """Return the bytes of ids, complete characters or not."""
-        return self._decoder.bytes(_listed(ids), _policy(special))
+        return self._decoder.bytes(as_list(ids), _policy(special))
 
     def decode_batch(
         self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace"
     ) -> list[str]:
         """Return the text of each row of ids."""
         policy, strict = _policy(special), _strict(errors)
-        return [self._decoder.text(_listed(row), policy, strict) for row in rows]
+        texts: list[str] = []
+        for row in check_rows(rows, "rows"):
+            try:
+                texts.append(self._decoder.text(as_list(row), policy, strict))
+            except (TypeError, ValueError) as error:
+                error.add_note(f"This was in rows[{len(texts)}].")
+                raise
+        return texts
 
     def stream(self, *, special: Special = "ignore", errors: Errors = "replace") -> StreamDecoder:
         """Begin decoding ids that arrive one by one."""
@@ -282,7 +295,7 @@ class Tokenizer:
 
     def piece(self, id: int) -> str:
         """Return the piece of an id: with `▁` and `<0x41>` in SentencePiece, U+FFFD for incomplete bytes elsewhere."""
-        kind, surface = self._decoder.surface(_one(id))
+        kind, surface = self._decoder.surface(check_id(id, self.vocab_size))
         if self.family != "sentencepiece":
             return surface.decode("utf-8", "replace")
         if kind == Kind.BYTE:
@@ -293,7 +306,7 @@ class Tokenizer:
 
     def piece_bytes(self, id: int) -> bytes:
         """Return the bytes that an id stands for in text; those of a control id are its name's."""
-        return self._decoder.surface(_one(id))[1]
+        return self._decoder.surface(check_id(id, self.vocab_size))[1]
 
     def id(self, piece: str) -> int:
         """Return the id of a piece, written as `piece` gives it; KeyError if there is none."""
@@ -307,14 +320,17 @@ class Tokenizer:
             found = self._names().get(piece, -1)
         else:
             found = self._decoder.find(surface)
+            if found < 0:
+                found = self._names().get(piece, -1)
         if found < 0:
             raise KeyError(f"{piece[:60]!r} is no piece of {self.name}.")
         return found
 
     def _names(self) -> dict[str, int]:
-        """Return the ids of all pieces by name; made when first asked for."""
+        """Return the ids of pieces by name, of those only that the core does not find; made when first asked for."""
         if self._by_name is None:
-            self._by_name = {self.piece(i): i for i in range(self.vocab_size)}
+            found = () if self.family == "sentencepiece" else (Kind.NORMAL, Kind.BYTE)
+            self._by_name = {self.piece(i): i for i, kind in enumerate(self._kinds) if kind not in found}
         return self._by_name
 
     def _ends(self, bos: bool, eos: bool) -> tuple[int, int]:
@@ -331,9 +347,13 @@ class Tokenizer:
         checked = check_text(text)
         if not _strict(errors):
             return replace_surrogates(checked)
-        if isinstance(cause, UnicodeEncodeError):
+        try:
+            checked.encode()
+        except UnicodeEncodeError:
             raise lone_surrogate(checked) from None
-        raise cause
+        if type(text) is str:
+            raise cause
+        return checked  # the text was of a class derived from str, which the core does not take
 
     def _chunks(
         self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]
@@ -342,12 +362,10 @@ class Tokenizer:
 
         Where that fails on a text, say which, or mend the batch and run again.
         """
-        if isinstance(texts, (str, bytes)):
-            raise TypeError(f"texts is of type {type(texts).__name__}; expected a sequence of str.")
-        batch = list(texts)
+        batch = list(check_rows(texts, "texts"))
         for i, text in enumerate(batch):
             if type(text) is not str:
-                check_text(text, f"texts[{i}]")
+                batch[i] = check_text(text, f"texts[{i}]")
         try:
             return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop))
         except UnicodeEncodeError:
@@ -375,38 +393,6 @@ def _policy(special: str) -> int:
         return _SPECIAL[special]
     except (KeyError, TypeError):
         raise ValueError(f"special is {special!r}; expected 'ignore', 'keep' or 'raise'.") from None
-
-
-def _one(id: object) -> int:
-    if isinstance(id, bool) or not hasattr(id, "__index__"):
-        raise TypeError(f"id is {id!r:.60} of type {type(id).__name__}; an id is an int.")
-    return int(id.__index__())
-
-
-def _listed(ids: object) -> object:
-    """Return ids as a list, a tuple or a contiguous int32 array; TypeError for what holds no ids."""
-    if isinstance(ids, (list, tuple)):
-        return ids
-    if isinstance(ids, range):
-        return list(ids)
-    if isinstance(ids, (str, bytes, bytearray, dict, set)) or ids is None:
-        raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
-    if hasattr(ids, "__array__"):
-        import numpy as np
-
-        array = np.asarray(ids.cpu() if hasattr(ids, "cpu") else ids)
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"ids is an array of {array.dtype}; expected integers.")
-        if array.ndim > 1:
-            raise ValueError(
-                f"ids is an array of shape {array.shape}; expected one dimension. Use decode_batch for rows."
-            )
-        return array.reshape(-1).tolist()
-    if hasattr(ids, "__index__"):
-        return [ids]
-    if isinstance(ids, Iterable):
-        return list(ids)
-    raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
 
 
 def _restore(data: bytes, name: str, table_bytes: int) -> Tokenizer:
