@@ -30,6 +30,8 @@ from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.errors import InvalidRequestException, TokenizerException
 
 if TYPE_CHECKING:
+    from mistral_tok.chat.events import ParsedMessage
+    from mistral_tok.chat.parse_stream import StreamParser
     from mistral_tok.tokenizer import Tokenizer
 
 
@@ -193,8 +195,8 @@ class MistralTokenizer:
         be continued, or the tools. `repair` fixes foreign call ids and the order of roles (see `chat.repair`);
         `report` lists every edit in the result's `report`. `forbid_user_defined` refuses texts that hold a piece
         such as `[REF]`, which SentencePiece files of v3 and v7 match in text. `arrays=False` measures images and
-        recordings without decoding them: the ids are the same, `images` and `audios` hold None. Images and audio are read from http
-        addresses only with a `fetcher` or `allow_urls`, and from files unless `allow_files` is False.
+        recordings without decoding them: the ids are the same, `images` and `audios` hold None. They are read from
+        http addresses only with a `fetcher` or `allow_urls`, and from files unless `allow_files` is False.
 
         Raises:
             MistralCommonException: one of its subclasses, naming the place.
@@ -216,6 +218,22 @@ class MistralTokenizer:
         if report:
             done.report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, encoded)]
         return done
+
+    def encode_batch(self, requests: Iterable[Any], *, threads: int | None = None) -> list[Tokenized]:
+        """Encode many conversations at once, equal to encoding one by one; texts are encoded on several threads.
+
+        `threads`: None takes what the machine has where the batch is large enough. The first request that cannot be
+        encoded is refused as `encode_chat_completion` does.
+        """
+        engine, weights = self._engine, self._mode is ValidationMode.finetuning
+        accepted = [accept(request, weights=weights) for request in requests]
+        media = [engine.collected() for _ in accepted]
+        plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
+        done = engine.encoded_together(plans, threads)
+        return [
+            Tokenized(encoded, self, request, found)
+            for encoded, request, found in zip(done, accepted, media, strict=True)
+        ]
 
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
@@ -279,6 +297,18 @@ class MistralTokenizer:
     ) -> str:
         """The text of ids; control tokens are dropped, shown (`keep`) or refused (`raise`)."""
         return decode(self.tokenizer, tokens, special_token_policy)
+
+    def parse(self, tokens: Iterable[int]) -> ParsedMessage:
+        """The assistant message that a model's ids say: text, thinking, tool calls; see `chat.parse.parse`."""
+        from mistral_tok.chat.parse import parse
+
+        return parse(self.tokenizer, tokens, version=self._version)
+
+    def stream_parser(self) -> StreamParser:
+        """Begin reading a model's ids as they come; `push` them, then `finish`."""
+        from mistral_tok.chat.parse_stream import StreamParser
+
+        return StreamParser(self.tokenizer, version=self._version)
 
     def text_offsets(self, text: str) -> Sequence[Sequence[int]]:
         """For each id of a text, the characters that it covers."""

@@ -49,36 +49,43 @@ def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCom
     if isinstance(request, bytes | bytearray | str):
         request = openai.parse_json(request)
     if isinstance(request, dict):
-        return openai.whole(request if tools is None else {**request, "tools": tools}, weights=weights)
-    if isinstance(request, Sequence):
+        accepted = openai.whole(request, weights=weights)
+    elif isinstance(request, Sequence):
         if all(isinstance(m, dict) for m in request):
-            return openai.whole({"messages": list(request), "tools": tools}, weights=weights)
-        return _from_messages(request, tools, weights)
-    if isinstance(request, Mapping):
-        return openai.whole(plain(request), weights=weights)
-    native = _native(request)
+            accepted = openai.whole({"messages": request}, weights=weights)
+        else:
+            accepted = _from_messages(request, weights)
+    elif isinstance(request, Mapping):
+        accepted = openai.whole(plain(request), weights=weights)
+    else:
+        accepted = _native(request)
     if tools is not None:
-        native.tools = accept_tools(tools)
-    return native
+        accepted.tools = accept_tools(tools)
+    return accepted
 
 
-def accept_tools(tools: Any) -> list[Tool] | None:
-    """Tools given as dicts in OpenAI's format or as objects."""
+def accept_tools(tools: Any) -> list[Tool]:
+    """Tools given as dicts in OpenAI's format, as objects, or as Python functions."""
     if not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
         raise InvalidShapeException("expected a list of tools", "$.tools")
-    return [
-        openai.tool(t, f"$.tools[{i}]") if isinstance(t, Mapping) else _checked({"tools": [t], "messages": []}).tools[0]  # type: ignore[index]
-        for i, t in enumerate(tools)
-    ]
+    return [_accept_tool(tool, f"$.tools[{i}]") for i, tool in enumerate(tools)]
 
 
-def _from_messages(messages: Sequence[Any], tools: Any, weights: bool) -> ChatCompletionRequest:
+def _accept_tool(tool: Any, path: str) -> Tool:
+    if isinstance(tool, Mapping):
+        return openai.tool(tool, path)
+    if callable(tool):
+        from mistral_tok.chat.tools import tool_from_callable
+
+        return openai.tool(tool_from_callable(tool), path)
+    found = _checked({"messages": [], "tools": [tool]}).tools
+    return found[0] if found else openai.tool(tool, path)
+
+
+def _from_messages(messages: Sequence[Any], weights: bool) -> ChatCompletionRequest:
     """Objects, or objects and dicts mixed."""
     native = [openai.message(m, i, weights) if isinstance(m, Mapping) else m for i, m in enumerate(messages)]
-    request = _checked({"messages": native})
-    if tools is not None:
-        request.tools = accept_tools(tools)
-    return request
+    return _checked({"messages": native})
 
 
 def _native(request: Any) -> ChatCompletionRequest:

@@ -13,8 +13,8 @@ def problem(schema: Any) -> str | None:
     """Why `schema` is not valid by draft 7, or None if it is."""
     if plain(schema, 16):
         return None
-    import jsonschema  # type: ignore[import-untyped]
-    import jsonschema.exceptions  # type: ignore[import-untyped]
+    import jsonschema
+    import jsonschema.exceptions
 
     try:
         jsonschema.Draft7Validator.check_schema(schema)

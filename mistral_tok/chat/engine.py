@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,7 +106,7 @@ class Engine:
                 raise ForbiddenTextException(
                     f"The text has a lone surrogate, which UTF-8 cannot write: {error}"
                 ) from None
-            return self.tokenizer.encode(without_surrogates(text))
+            return self.tokenizer.encode(text, errors="replace")
 
     def plan(self, request: ChatCompletionRequest, media: Collected, *, bounded: bool = True) -> Plan:
         """The validated, normalised and laid out conversation.
@@ -160,10 +160,16 @@ class Engine:
             ids, ends = encode_plan(plan, [self.bos], self.tokenizer.encode)
         except ValueError:  # a lone surrogate
             ids, ends = encode_plan(plan, [self.bos], self.encode)
-        prefix = None
-        if plan and plan[-1].turn.prefix:
-            prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
-        return Encoded(ids, plan, ends, prefix)
+        return _encoded(plan, ids, ends)
+
+    def encoded_together(self, plans: Sequence[Plan], threads: int | None) -> list[Encoded]:
+        """The ids of many plans; their texts are encoded as one batch."""
+        texts = [text for plan in plans for text in texts_of(plan)]
+        try:
+            rows = iter(self.tokenizer.encode_batch(texts, threads=threads))
+        except ValueError:  # a lone surrogate
+            rows = iter([self.encode(text) for text in texts])
+        return [_encoded(plan, *encode_plan(plan, [self.bos], lambda _: next(rows))) for plan in plans]
 
     def _by_exchanges(self, request: ChatCompletionRequest, media: Collected, budget: int | None) -> Encoded:
         """Drop the oldest exchanges until all ids fit, the beginning of the sequence included.
@@ -205,18 +211,18 @@ class Engine:
             return self.encoded(plan)
         kept, ends = before.ends[same - 1], before.ends[:same]
         ids, more = encode_plan(plan[same:], before.ids[:kept], self.encode)
-        ends = ends + more
-        prefix = ids[ends[-2] if len(ends) > 1 else 1 :] if plan[-1].turn.prefix else None
-        return Encoded(ids, plan, ends, prefix)
+        return _encoded(plan, ids, ends + more)
 
     def collected(self, access: MediaAccess = ALL, known: dict[int, Segment] | None = None) -> Collected:
         """A fresh collector of media."""
         return Collected(self.media, access, known)
 
 
-def without_surrogates(text: str) -> str:
-    """The text with pairs of surrogates joined and lone ones replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _encoded(plan: Plan, ids: list[int], ends: list[int]) -> Encoded:
+    prefix = None
+    if plan and plan[-1].turn.prefix:
+        prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
+    return Encoded(ids, plan, ends, prefix)
 
 
 def texts_of(plan: Plan) -> Iterable[str]:
@@ -246,6 +252,3 @@ def _cut(encoded: Encoded, budget: int) -> None:
     gone = [turn for turn, stays in zip(turns, keep, strict=True) if not stays]
     encoded.ids, encoded.ends, encoded.plan = ids, ends, plan
     encoded.dropped = tuple(sorted(messages_of(gone)))
-
-
-Fetcher = Callable[[str], bytes]

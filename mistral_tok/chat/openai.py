@@ -200,7 +200,8 @@ def _refuse_earlier_conflict(request: dict[str, Any], error: InvalidShapeExcepti
         content = data.get("content")
         fields = (data.get("reasoning"), data.get("reasoning_content"))
         if data.get("role") == "assistant" and fields != (None, None) and isinstance(content, list):
-            thoughts = [ThinkChunk(thinking="") for chunk in content if chunk.get("type") == "thinking"]
+            thoughts: list[TextChunk | ThinkChunk] = []
+            thoughts += [ThinkChunk(thinking="") for chunk in content if chunk.get("type") == "thinking"]
             _with_thoughts(OpenAIAssistant(content=thoughts, reasoning=""), f"$.messages[{i}]")
 
 
