@@ -82,10 +82,8 @@ def section_threads(bench: Bench, opts: argparse.Namespace, names: tuple[str, ..
     out: dict[str, Any] = {}
     for vocab in split(opts.vocabs, ()):
         found = {k: speeds(bench, names, vocab, k, 2000, opts.threads) for k in opts.kinds}
-        for by_peer in found.values():
-            for modes in by_peer.values():
-                for mode in ("first", "new", "warm", "arrays", "count", "offsets", "decode"):
-                    modes.pop(mode, None)
+        for modes in (modes for by_peer in found.values() for modes in by_peer.values()):
+            del modes["first"], modes["new"]  # measured on one thread, in the section `speed`
         out[vocab] = found
         say(f"\n### {vocab}, documents of 2,000 characters, {opts.threads} threads\n")
         say(tables.scaling(found, opts.threads) + "\n\n" + tables.ratios(found))

@@ -99,7 +99,7 @@ def speeds(
             answer = bench.run({**job, "peer": name, "threads": threads})
             if isinstance(answer, str):
                 bench.left_out[name, vocab] = answer
-            elif answer["hashes"] != [*truth["hashes"]]:
+            elif answer["hashes"] != truth["hashes"]:
                 bench.left_out[name, vocab] = f"other ids than {peers.REFERENCE[vocab]} ({kind})"
             else:
                 answers.setdefault(name, []).append(answer)
@@ -119,6 +119,8 @@ def _rates(found: list[dict[str, Any]], sizes: list[float], ids: int) -> dict[st
             middle[mode] = sizes[mode != "first"] / middle[mode]
     if "decode" in middle:
         middle["decode"] = ids / 1e6 / middle["decode"]
+        if not all(f["decode_right"] for f in found):  # speed at something else is no figure
+            del middle["decode"]
     return middle
 
 

@@ -23,6 +23,9 @@ from tests.benchmarks.texts import adversarial, documents
 
 Job = dict[str, Any]
 
+ENOUGH = 0.8
+"""Seconds after which a measurement is not repeated: noise is a small part of them."""
+
 
 def rss() -> float:
     """Resident memory of this process in MB."""
@@ -38,8 +41,11 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def median(call: Callable[[], Any], repeats: int) -> float:
-    """Median seconds of some calls in turn; the result is dropped outside the time measured."""
-    return statistics.median([timed(call)[0] for _ in range(repeats)])
+    """Median seconds of some calls in turn, of fewer where they are slow; results are dropped outside the time."""
+    taken: list[float] = []
+    while len(taken) < repeats and sum(taken) < ENOUGH:
+        taken.append(timed(call)[0])
+    return statistics.median(taken)
 
 
 def fingerprint(rows: Any, shift: int) -> str:
@@ -66,37 +72,41 @@ def speed(job: Job) -> dict[str, Any]:
     """Seconds of every mode over two different texts of one kind, and hashes of the ids."""
     figures, peer = load(job)
     old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
-    n, repeats = job["threads"], job["repeats"]
+    repeats = job["repeats"]
     shift = peers.ID_SHIFT.get(job["peer"], 0)
     figures["first"], ids = timed(lambda: peer.lists(old))
     hashes = [fingerprint(ids, shift)]
     figures["new"], ids = timed(lambda: peer.lists(new))
     hashes.append(fingerprint(ids, shift))
-    figures["warm"], again = median(lambda: peer.lists(new), repeats), peer.lists(new)
-    hashes.append(fingerprint(again, shift))
-    if peer.arrays is not None:
-        figures["arrays"] = median(lambda: peer.arrays(new), repeats)
-    if n > 1:
-        if peer.lists_threads is not None:
-            peer.lists_threads(new, n)
-            one = (
-                (lambda: peer.lists_threads(new, 1)) if job["peer"] in peers.TAKES_THREADS else lambda: peer.lists(new)
-            )
-            figures["lists_one"] = median(one, repeats)
-            figures["lists_threads"] = median(lambda: peer.lists_threads(new, n), repeats)
-        if peer.arrays_threads is not None:
-            peer.arrays_threads(new, n)
-            figures["arrays_threads"] = median(lambda: peer.arrays_threads(new, n), repeats)
-    for mode in ("count", "offsets"):
+    if job["threads"] > 1:
+        figures.update(_batches(job, peer, new))
+        together = peer.lists(new) if peer.lists_threads is None else peer.lists_threads(new, job["threads"])
+        return {**figures, "hashes": [*hashes, fingerprint(together, shift)], "ids": sum(map(len, ids))}
+    figures["warm"] = median(lambda: peer.lists(new), repeats)
+    hashes.append(fingerprint(peer.lists(new), shift))
+    for mode in ("arrays", "count", "offsets"):
         if (call := getattr(peer, mode)) is not None:
             figures[mode] = median(lambda call=call: call(new), repeats)
     if peer.decode is not None:
         rows = [list(map(int, row)) for row in ids]
-        text = "".join(peer.decode(rows))
+        figures["decode_right"] = "".join(peer.decode(rows)) == "".join(new)
         figures["decode"] = median(lambda: peer.decode(rows), repeats)
-        figures["decode_right"] = text == "".join(new)
     figures["peak_rss"] = rss()
     return {**figures, "hashes": hashes, "ids": sum(map(len, ids))}
+
+
+def _batches(job: Job, peer: peers.Peer, texts: list[str]) -> dict[str, float]:
+    """Seconds of batches on several threads, and of the same on one."""
+    n, repeats, figures = job["threads"], job["repeats"], {}
+    if (lists := peer.lists_threads) is not None:
+        lists(texts, n)
+        one = (lambda: lists(texts, 1)) if job["peer"] in peers.TAKES_THREADS else lambda: peer.lists(texts)
+        figures["lists_one"] = median(one, repeats)
+        figures["lists_threads"] = median(lambda: lists(texts, n), repeats)
+    if (arrays := peer.arrays_threads) is not None:
+        arrays(texts, n)
+        figures["arrays_threads"] = median(lambda: arrays(texts, n), repeats)
+    return figures
 
 
 def start(job: Job) -> dict[str, Any]:
