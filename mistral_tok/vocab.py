@@ -25,8 +25,12 @@ VERSIONS = ("v1", "v2", "v3", "v7", "v11", "v13", "v15")
 MAX_PIECES = 1 << 20
 """More pieces than any published vocabulary has; a file that claims more is refused before memory is spent."""
 
-MAX_PIECE_BYTES = 1 << 16
+MAX_PIECE_BYTES = (1 << 16) - 1
 """Longest piece accepted; the longest of Mistral's vocabularies has 128 bytes."""
+
+
+MAX_MERGES = 1 << 21
+"""More merges than any published vocabulary lists."""
 
 
 class Kind(IntEnum):
@@ -84,6 +88,20 @@ class Vocabulary:
             if value is not None and not 0 <= value < n:
                 raise VocabularyError(f"{self.name}: {role} is {value}, outside the {n} pieces.")
         _check_pieces(self)
+        if self.merges is not None:
+            _check_merges(self.name, self.pieces, self.merges)
+
+
+def _check_merges(name: str, pieces: tuple[bytes, ...], merges: tuple[tuple[int, int, int], ...]) -> None:
+    """Refuse merges that do not make the piece which their parts spell."""
+    n = len(pieces)
+    if len(merges) > MAX_MERGES:
+        raise VocabularyError(f"{name}: {len(merges)} merges; at most {MAX_MERGES} are allowed.")
+    for i, (left, right, made) in enumerate(merges):
+        if not (0 <= left < n and 0 <= right < n and 0 <= made < n):
+            raise VocabularyError(f"{name}: merge {i}, of {left} and {right} into {made}, is outside the {n} pieces.")
+        if pieces[left] + pieces[right] != pieces[made]:
+            raise VocabularyError(f"{name}: merge {i}, of {left} and {right}, does not spell piece {made}.")
 
 
 def _check_pieces(vocab: Vocabulary) -> None:

@@ -12,9 +12,10 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from itertools import accumulate
+from typing import Any
 
 from mistral_tok.core import build, tables
 from mistral_tok.core.verify import verify
@@ -53,11 +54,14 @@ TEKKEN_PATTERN = (
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 CLASS_BITS = {"U": 1, "L": 2, "B": 3, "M": 1 | 2 | 32 | 64, "N": 4, "S": 8 | 64, "": 32 | 64}
+NEWLINE = 8 | 16
+CLASSES = bytes([*CLASS_BITS.values(), NEWLINE])
 
 
 def make_image(vocab: Vocabulary) -> bytes:
     """Turn a vocabulary into a table image. Raises `VocabularyError` when its rules cannot be expressed."""
     marked = vocab.family == "sentencepiece"
+    _check_rules(vocab, marked)
     surfaces, extras = _surfaces(vocab, marked)
     n, total = len(vocab.pieces), len(surfaces) + len(extras)
     symbols = surfaces + extras
@@ -87,6 +91,31 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["itself"] = take if vocab.whole_pieces else build.reachable(opened, take)
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
     return _pack(parts)
+
+
+def _check_rules(vocab: Vocabulary, marked: bool) -> None:
+    """Refuse combinations that no known file has and that the core would not encode exactly."""
+    known = {int(kind) for kind in Kind} - {Kind.UNUSED}
+    texts = known - {Kind.BYTE} if marked else {Kind.USER_DEFINED}
+    for i, kind in enumerate(vocab.kinds):
+        if kind not in known:
+            raise VocabularyError(f"{vocab.name}: piece {i} is of kind {kind}, which cannot be encoded exactly.")
+        if kind not in texts:
+            continue
+        try:
+            text = vocab.pieces[i].decode()
+        except UnicodeDecodeError as error:
+            raise VocabularyError(f"{vocab.name}: piece {i}, {vocab.pieces[i][:40]!r}, is not UTF-8.") from error
+        if marked and kind == Kind.USER_DEFINED and SPACE in text:
+            raise VocabularyError(f"{vocab.name}: user-defined piece {i}, {text[:40]!r}, holds a space.")
+    if marked and SPACE.encode() not in {
+        p for p, kind in zip(vocab.pieces, vocab.kinds, strict=True) if kind == Kind.NORMAL
+    }:
+        raise VocabularyError(f"{vocab.name}: no piece {SPACE!r}; a space would have no id of its own.")
+    if marked and (vocab.whole_pieces or vocab.pattern is not None):
+        raise VocabularyError(f"{vocab.name}: whole_pieces and pattern are rules of the byte-level families.")
+    if not marked and (vocab.prefix != "never" or vocab.split_spaces):
+        raise VocabularyError(f"{vocab.name}: prefix and split_spaces are rules of the family sentencepiece.")
 
 
 def _surfaces(vocab: Vocabulary, marked: bool) -> tuple[list[bytes], list[bytes]]:
@@ -165,7 +194,7 @@ def _classes() -> tuple[array[int], bytes]:
         first, last, name = line.split()
         a, b = int(first, 16), int(last, 16) + 1
         flags[a:b] = bytes([CLASS_BITS[name]]) * (b - a)
-    flags[10] = flags[13] = CLASS_BITS["S"] & ~64 | 16
+    flags[10] = flags[13] = NEWLINE
     blocks: dict[bytes, int] = {}
     index = array("H", [blocks.setdefault(bytes(flags[i : i + 128]), len(blocks)) for i in range(0, 0x110000, 128)])
     return index, b"".join(blocks)
@@ -209,8 +238,12 @@ class Image:
         view = memoryview(data)
         self.data = view
         self.sections = dict(zip(SECTIONS, _sections(view), strict=True))
-        self.meta = json.loads(bytes(self.sections["meta"]))
         self.n_pieces = len(self.sections["kinds"])
+        try:
+            self.meta = json.loads(bytes(self.sections["meta"]))
+            _check_meta(self.meta, self.sections)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise VocabularyError("A table image is damaged: section meta is not right.") from error
         n_symbols = len(self.sections["offsets"]) // 4 - 1
         marked = self.meta["family"] == "sentencepiece"
         self.tables = tables.Tables(
@@ -223,6 +256,41 @@ class Image:
             self.meta["split_spaces"],
         )
         verify(self.tables, self.sections)
+
+
+def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> None:
+    """Raise ValueError, KeyError or TypeError unless `meta` has the types and bounds that its readers rely on."""
+    n = len(sections["kinds"])
+    shape: dict[str, tuple[type, ...]] = {
+        "name": (str,),
+        "version": (str,),
+        "pattern": (str, type(None)),
+        "unknown_name": (str, type(None)),
+        "split_spaces": (bool,),
+        "whole_pieces": (bool,),
+        "ties": (bool,),
+        "longest": (int,),
+        "ids": (list,),
+        "config": (dict,),
+    }
+    bos, eos, unk, pad = meta["ids"]
+    roles = [i for i in (bos, eos, unk, pad) if i is not None]
+    offsets = memoryview(sections["offsets"]).cast("B").cast("I")
+    defined = memoryview(sections["user_defined"]).cast("B").cast("I")
+    fine = (
+        all(type(meta[key]) in types for key, types in shape.items())
+        and meta["family"] in ("sentencepiece", "tekken", "bytelevel")
+        and meta["prefix"] in ("never", "always", "unless-space")
+        and 0 < meta["longest"] < 1 << 20
+        and all(type(i) is int and 0 <= i < n for i in roles)
+        and n < len(offsets)
+        and all(i < n and offsets[i] < offsets[i + 1] and sections["kinds"][i] == Kind.USER_DEFINED for i in defined)
+        and not bytes(sections["kinds"]).translate(None, bytes(Kind))
+        and not bytes(sections["classes"]).translate(None, CLASSES)
+        and (meta["pattern"] != TEKKEN_PATTERN or len(sections["class_index"]) > 0)
+    )
+    if not fine:
+        raise ValueError("out of bounds")
 
 
 def _sections(view: memoryview) -> Iterable[memoryview]:

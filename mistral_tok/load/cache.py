@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mistral_tok.core.image import FORMAT, Image
-from mistral_tok.errors import VocabularyError
 from mistral_tok.load.source import Source
 
 
@@ -73,7 +72,7 @@ def _open(path: Path) -> Image | None:
                 return None
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return Image(view)
-    except (OSError, ValueError, KeyError, TypeError, VocabularyError):
+    except (OSError, ValueError):  # VocabularyError is a ValueError
         return None
 
 
