@@ -66,6 +66,7 @@ class MistralTokenizer:
         self.tokenizer = tokenizer
         self._mode = ValidationMode(mode)
         self._version = version
+        self._weights = self._mode is ValidationMode.finetuning
         self.instruct_tokenizer = InstructTokenizer(tokenizer, version)
         self._engine = engine = Engine(tokenizer, version, self._mode.value)
         audio: Any = tokenizer.config.get("audio")
@@ -204,7 +205,7 @@ class MistralTokenizer:
         """
         engine = self._engine
         edits: list[Edit] = []
-        accepted = accept(request, tools, weights=self._mode is ValidationMode.finetuning)
+        accepted = accept(request, tools, weights=self._weights)
         if repair:
             accepted, edits = repaired(accepted, engine.row, self._mode.value)
         access = ALL
@@ -225,7 +226,7 @@ class MistralTokenizer:
         `threads`: None takes what the machine has where the batch is large enough. The first request that cannot be
         encoded is refused as `encode_chat_completion` does.
         """
-        engine, weights = self._engine, self._mode is ValidationMode.finetuning
+        engine, weights = self._engine, self._weights
         accepted = [accept(request, weights=weights) for request in requests]
         media = [engine.collected() for _ in accepted]
         plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
@@ -237,7 +238,7 @@ class MistralTokenizer:
 
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
-        accepted = accept(request, tools, weights=self._mode is ValidationMode.finetuning)
+        accepted = accept(request, tools, weights=self._weights)
         media = self._engine.collected(MediaAccess(arrays=False))
         plan = self._engine.plan(accepted, media, bounded=True)
         fixed = sum(
@@ -256,7 +257,7 @@ class MistralTokenizer:
         """
         if previous.request is None:
             raise InvalidRequestException("Only conversations can be continued; this is another kind of request.")
-        more = accept(messages, weights=self._mode is ValidationMode.finetuning).messages
+        more = accept(messages, weights=self._weights).messages
         request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
         media = self._engine.collected(ALL, previous.media_segments)
         plan = self._engine.plan(request, media)

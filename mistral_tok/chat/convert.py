@@ -48,15 +48,16 @@ def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCom
     """
     if isinstance(request, bytes | bytearray | str):
         request = openai.parse_json(request)
+    accepted: ChatCompletionRequest
     if isinstance(request, dict):
-        accepted = openai.whole(request, weights=weights)
+        accepted = openai.whole(request, weights=weights, private=True)
     elif isinstance(request, Sequence):
         if all(isinstance(m, dict) for m in request):
-            accepted = openai.whole({"messages": request}, weights=weights)
+            accepted = openai.whole({"messages": request}, weights=weights, private=True)
         else:
             accepted = _from_messages(request, weights)
     elif isinstance(request, Mapping):
-        accepted = openai.whole(plain(request), weights=weights)
+        accepted = openai.whole(plain(request), weights=weights, private=True)
     else:
         accepted = _native(request)
     if tools is not None:

@@ -66,6 +66,7 @@ class Engine:
 
     def __init__(self, tokenizer: Tokenizer, version: str, mode: str) -> None:
         self.tokenizer = tokenizer
+        self._plain = tokenizer._encoder.encode  # one call less for each text than tokenizer.encode
         self.row = row = FORMATS[version]
         self.mode = mode
         config: Any = tokenizer.config
@@ -157,7 +158,7 @@ class Engine:
     def encoded(self, plan: Plan) -> Encoded:
         """The ids of a plan."""
         try:
-            ids, ends = encode_plan(plan, [self.bos], self.tokenizer.encode)
+            ids, ends = encode_plan(plan, [self.bos], self._plain)
         except ValueError:  # a lone surrogate
             ids, ends = encode_plan(plan, [self.bos], self.encode)
         return _encoded(plan, ids, ends)

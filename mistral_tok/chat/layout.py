@@ -57,8 +57,9 @@ class Layout:
         for i, turn in enumerate(turns):
             role = turn.role
             if role == "user":
-                items = self._block(tools, settings) if i == block_at else []
-                self._user(turn, conversation.system if i == system_at else None, items, media)
+                items = self._user(turn, conversation.system if i == system_at else None, media)
+                if i == block_at and (tools is not None or settings is not None):
+                    items = self._block(tools, settings) + items
             elif role == "assistant":
                 items = self._assistant(turn, media, old=i < last and not row.old_calls)
             elif role == "tool":
@@ -78,20 +79,20 @@ class Layout:
             items += (self._settings, settings, self._settings_end)
         return items
 
-    def _user(self, turn: Turn, system: Text | None, items: list[Item], media: Writer) -> None:
+    def _user(self, turn: Turn, system: Text | None, media: Writer) -> list[Item]:
         content = turn.content
         if not self.row.inst_tokens:
-            items.append(_in_brackets(turn, system))
-            return
-        items.append(self._inst)
+            return [_in_brackets(turn, system)]
+        if type(content) is str:
+            if system is not None and system.text:
+                return [self._inst, _behind(system, turn), self._inst_end]
+            return [self._inst, content, self._inst_end] if content else [self._inst, self._inst_end]
+        items: list[Item] = [self._inst]
         if system is not None and system.text:
-            if isinstance(content, str):
-                items.append(_behind(system, turn))
-                items.append(self._inst_end)
-                return
             items.append(Segment(system.text + JOIN, "text", system.sources))
         self._content(turn, items, media)
         items.append(self._inst_end)
+        return items
 
     def _content(self, turn: Turn, items: list[Item], media: Writer) -> None:
         content = turn.content
@@ -122,17 +123,32 @@ class Layout:
 
     def _assistant(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
         row, content = self.row, turn.content
+        if turn.calls is None and content:
+            if type(content) is str:
+                text = content.rstrip(" ") if row.strip else content
+                items: list[Item] = [text] if text else []
+            else:
+                items = []
+                self._content(turn, items, media)
+            if not turn.prefix:
+                items.append(self._eos)
+            return items
+        return self._with_calls(turn, media, old=old)
+
+    def _with_calls(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+        """An assistant turn with tool calls, or with nothing at all."""
+        row, content = self.row, turn.content
         items: list[Item] = []
         at = f"(at $.messages[{turn.message}])"
-        if turn.calls and row.calls is None:
+        if not turn.calls:
+            raise TokenizerException(f"Invalid assistant message: neither content nor tool calls {at}.")
+        if row.calls is None:
             raise TokenizerException(f"Tools not implemented for tokenizer {row.version} {at}.")
-        if turn.calls and content and not row.text_and_calls:
+        if content and not row.text_and_calls:
             raise ConflictingContentException(
                 f"Neighbouring assistant messages have content and tool calls, which {row.version} cannot write {at}."
             )
-        if not content and not turn.calls:
-            raise TokenizerException(f"Invalid assistant message: neither content nor tool calls {at}.")
-        if turn.calls and old:
+        if old:
             return []
         if isinstance(content, str):
             if row.strip:
@@ -141,8 +157,7 @@ class Layout:
                 items.append(content)
         else:
             self._content(turn, items, media)
-        if turn.calls:
-            self._calls_writer(turn.calls, items)
+        self._calls_writer(turn.calls, items)
         if not turn.prefix:
             items.append(self._eos)
         return items

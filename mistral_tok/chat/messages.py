@@ -71,6 +71,7 @@ class AssistantMessage(Base, kw_only=True, tag_field="role", tag="assistant"):
     """What the assistant answered: text, thoughts, tool calls. `prefix` marks a last message that it is to continue."""
 
     role: ClassVar[Literal["assistant"]] = "assistant"
+    weight: ClassVar[float | None] = None
     content: str | list[TextChunk | ThinkChunk] | None = None
     tool_calls: list[ToolCall] | None = None
     prefix: bool = False
@@ -115,7 +116,7 @@ def _leading_thoughts(content: list[AssistantChunk]) -> list[ThinkChunk]:
 class FinetuningAssistantMessage(AssistantMessage, kw_only=True, tag_field="role", tag="assistant"):
     """An assistant message of training data; `weight` 0 excludes it from what is learnt."""
 
-    weight: float | None = None
+    weight: float | None = None  # type: ignore[misc]
 
 
 class ToolMessage(Base, kw_only=True, tag_field="role", tag="tool"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.formats import Format
 from mistral_tok.errors import TokenizerException
@@ -56,28 +58,25 @@ class Media(NamedTuple):
     nth: int
 
 
-class Turn:
+class Turn(msgspec.Struct, gc=False, eq=False):
     """One message after normalisation, made from messages `message:after`.
 
     `content` is one text, or a list of texts and chunks; `message` is None for a turn that nobody sent.
     """
 
-    __slots__ = ("after", "call_id", "calls", "content", "message", "name", "prefix", "role", "sources", "weight")
-
-    def __init__(self, role: str, content: str | list[Text | Media], message: int | None) -> None:
-        self.role = role
-        self.content = content
-        self.message = message
-        self.after = 0 if message is None else message + 1
-        self.sources: tuple[Source, ...] | None = None
-        self.calls: list[Call] | None = None
-        self.prefix = False
-        self.weight: float | None = None
-        self.call_id: str | None = None
-        self.name: str | None = None
+    role: str
+    content: str | list[Text | Media]
+    message: int | None
+    after: int = 0
+    sources: tuple[Source, ...] | None = None
+    calls: list[Call] | None = None
+    prefix: bool = False
+    weight: float | None = None
+    call_id: str | None = None
+    name: str | None = None
 
 
-class Conversation(NamedTuple):
+class Conversation(msgspec.Struct, gc=False, eq=False):
     """The turns, and the system text where it is no turn of its own."""
 
     turns: list[Turn]
@@ -88,26 +87,37 @@ def normalise(messages: Sequence[Any], row: Format) -> Conversation:
     """The turns of a conversation that is valid for `row`."""
     turns: list[Turn] = []
     in_place = row.system == "in place"
-    system = None if in_place else _system_text(messages, row)
+    roles: list[str] = [m.role for m in messages]
+    system = _system_text(messages, row) if not in_place and "system" in roles else None
     call_ids: list[str] = []
-    first, count = 0, len(messages)
+    first, count = 0, len(roles)
+    roles.append("")
     while first < count:
-        m = messages[first]
-        role, weight = m.role, getattr(m, "weight", None)
+        role, content = roles[first], messages[first].content
         after = first + 1
-        while after < count and messages[after].role == role and getattr(messages[after], "weight", None) == weight:
-            after += 1
-        if role == "user":
-            turns.append(_merged(messages, first, after, row))
-        elif role == "assistant":
+        if role == "assistant":
+            weight = messages[first].weight
+            while roles[after] == role and messages[after].weight == weight:
+                after += 1
             turn = _assistant(messages, first, after, row)
             turns.append(turn)
-            call_ids += [call.id for call in turn.calls or ()]
-        elif role == "tool":
-            turns += _results(messages, first, after, row, call_ids)
-            call_ids = []
-        elif in_place:
-            turns += [_merged(messages, i, i + 1, row) for i in range(first, after)]
+            if turn.calls is not None:
+                call_ids += [call.id for call in turn.calls]
+        elif role == "user":
+            while roles[after] == role:
+                after += 1
+            if after == first + 1 and type(content) is str:
+                turns.append(Turn(role, content, first, after))
+            else:
+                turns.append(_merged(messages, first, after, row))
+        else:
+            while roles[after] == role:
+                after += 1
+            if role == "tool":
+                turns += _results(messages, first, after, row, call_ids)
+                call_ids = []
+            elif in_place:
+                turns += [_merged(messages, i, i + 1, row) for i in range(first, after)]
         first = after
     if not turns or (not in_place and turns[0].role != "user"):
         turns.insert(0, Turn("user", "", None))
@@ -117,25 +127,24 @@ def normalise(messages: Sequence[Any], row: Format) -> Conversation:
 def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
     content = messages[first].content
     if after == first + 1 and type(content) is str:
-        return Turn(messages[first].role, content, first)
+        return Turn(messages[first].role, content, first, after)
     content, sources = join([(i, messages[i].content) for i in range(first, after)], row.glue)
-    turn = Turn(messages[first].role, content, first)
-    turn.sources = sources
-    turn.after = after
-    return turn
+    return Turn(messages[first].role, content, first, after, sources)
 
 
 def _assistant(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
     turn = _merged(messages, first, after, row)
-    calls: list[Call] = []
+    turn.weight = messages[first].weight
     for i in range(first, after):
         m = messages[i]
-        turn.prefix = turn.prefix or m.prefix
-        for call in m.tool_calls or ():
-            function = call.function
-            calls.append(Call(function.name, jsontext.rewrite(function.arguments), call.id, i))
-    turn.calls = calls or None
-    turn.weight = getattr(messages[first], "weight", None)
+        if m.prefix:
+            turn.prefix = True
+        if m.tool_calls:
+            if turn.calls is None:
+                turn.calls = []
+            for call in m.tool_calls:
+                function = call.function
+                turn.calls.append(Call(function.name, jsontext.rewrite(function.arguments), call.id, i))
     return turn
 
 

@@ -7,9 +7,9 @@ import re
 from typing import Any, Literal, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from mistral_tok.chat.calls import Function, Tool, ToolCall, ToolChoice
+from mistral_tok.chat.calls import Function, Tool, ToolChoice
 from mistral_tok.chat.chunks import AudioChunk, AudioURLChunk, ImageURLChunk, TextChunk, ThinkChunk
 from mistral_tok.chat.messages import (
     AssistantMessage,
@@ -20,45 +20,35 @@ from mistral_tok.chat.messages import (
     UserMessage,
 )
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, Count, Effort, ResponseFormat, Share
+from mistral_tok.chat.requests import ChatCompletionRequest, Count, ResponseFormat
 from mistral_tok.chat.strict import convert
 from mistral_tok.errors import InvalidAssistantMessageException, InvalidMessageStructureException
 
-Chunk = TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk
 
-
-class OpenAIUser(msgspec.Struct, tag_field="role", tag="user"):
+class OpenAIUser(UserMessage, kw_only=True, tag_field="role", tag="user"):
     """A user message as it arrives (no `image` chunks: that type is not OpenAI's)."""
 
-    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]
+    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
 
 
-class OpenAISystem(msgspec.Struct, tag_field="role", tag="system"):
-    """A system message as it arrives."""
-
-    content: str | list[TextChunk | AudioChunk | ThinkChunk]
-
-
-class OpenAIDeveloper(OpenAISystem, tag_field="role", tag="developer"):
+class OpenAIDeveloper(SystemMessage, kw_only=True, tag_field="role", tag="developer"):
     """OpenAI's later name of the system role."""
 
 
-class OpenAIAssistant(msgspec.Struct, tag_field="role", tag="assistant"):
-    """An assistant message as it arrives: thoughts may stand in a field of their own."""
+class OpenAIAssistant(AssistantMessage, kw_only=True, tag_field="role", tag="assistant"):
+    """An assistant message as it arrives: thoughts may stand in a field of their own, and `prefix` is not read."""
 
-    content: str | list[TextChunk | ThinkChunk] | None = None
-    tool_calls: list[ToolCall] | None = None
+    prefix: bool = msgspec.field(default=False, name="(not read)")
     reasoning: str | None = None
     reasoning_content: str | None = None
-    weight: Any = None
+    given_weight: Any = msgspec.field(default=None, name="weight")
 
 
-class OpenAITool(msgspec.Struct, tag_field="role", tag="tool"):
+class OpenAITool(ToolMessage, kw_only=True, tag_field="role", tag="tool"):
     """A tool result as it arrives; the id must be there but may be null."""
 
-    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]
+    content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
     tool_call_id: str | None
-    name: str | None = None
 
 
 class OpenAIFunction(msgspec.Struct):
@@ -77,63 +67,55 @@ class OpenAIToolSpec(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
-class OpenAIRequest(msgspec.Struct):
-    """A whole request as it arrives."""
+class OpenAIRequest(ChatCompletionRequest, kw_only=True):
+    """A whole request as it arrives; with its messages and tools made our own it is a request like any other."""
 
-    messages: list[OpenAIUser | OpenAISystem | OpenAIDeveloper | OpenAIAssistant | OpenAITool]
-    tools: list[OpenAIToolSpec] | None = None
-    model: str | None = None
-    response_format: ResponseFormat | UnsetType = UNSET
-    reasoning_effort: Effort | None = None
-    truncate_for_context_length: bool = False
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool | None = True
-    temperature: Share = 0.7
-    top_p: Share = 1.0
-    max_tokens: Count | None = None
+    messages: list[OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool]  # type: ignore[assignment]
+    tools: list[OpenAIToolSpec] | None = None  # type: ignore[assignment]
+    parallel_tool_calls: bool | None = True  # type: ignore[assignment]
     seed: Count | None = None
-    random_seed: Count | None = None
     continue_final_message: Any = False
 
+    def __post_init__(self) -> None:
+        pass  # nothing is left to be converted
 
-Message = OpenAIUser | OpenAISystem | OpenAIDeveloper | OpenAIAssistant | OpenAITool
+
+Message = OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool
 
 
-def whole(request: dict[str, Any], *, weights: bool = False) -> ChatCompletionRequest:
-    """The request that a dict in OpenAI's format stands for."""
-    if request.get("seed") is not None and request.get("random_seed") is not None:
+def whole(request: dict[str, Any], *, weights: bool = False, private: bool = False) -> OpenAIRequest:
+    """The request that a dict in OpenAI's format stands for.
+
+    `private`: the messages are not handed out, so that those that need no change may stay as they arrived.
+    """
+    if "seed" in request and request["seed"] is not None and request.get("random_seed") is not None:
         raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
     try:
         wire = convert(request, OpenAIRequest)
     except InvalidShapeException as error:
         _refuse_earlier_conflict(request, error)
         raise
-    messages = [_message(m, i, weights) for i, m in enumerate(wire.messages)]
+    messages: list[Any] = wire.messages
+    for i, m in enumerate(messages):
+        kind = type(m)
+        if kind is OpenAIAssistant:
+            if not private or m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
+                messages[i] = _assistant(m, i, weights)
+        elif kind is OpenAIDeveloper or (kind is not SystemMessage and not private):
+            messages[i] = _public(m)
     if wire.continue_final_message is not False:
-        messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
-    built = ChatCompletionRequest(
-        messages=messages,
-        tools=None if wire.tools is None else [_tool(t) for t in wire.tools],
-        model=wire.model,
-        reasoning_effort=wire.reasoning_effort,
-        truncate_for_context_length=wire.truncate_for_context_length,
-        tool_choice=wire.tool_choice,
-        parallel_tool_calls=wire.parallel_tool_calls is not False,
-        temperature=wire.temperature,
-        top_p=wire.top_p,
-        max_tokens=wire.max_tokens,
-        random_seed=wire.random_seed if wire.seed is None else wire.seed,
-    )
-    if wire.response_format is not UNSET:
-        built.response_format = wire.response_format
-    return built
+        wire.messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
+    if wire.tools is not None:
+        wire.tools = [_tool(t) for t in wire.tools]  # type: ignore[misc]
+    if wire.seed is not None:
+        wire.random_seed = wire.seed
+    return wire
 
 
-def _message(m: Message, index: int, weights: bool) -> Any:
+def _public(m: Any) -> Any:
+    """A message of a type of our own."""
     if isinstance(m, OpenAIUser):
         return UserMessage(content=m.content)  # type: ignore[arg-type]
-    if isinstance(m, OpenAIAssistant):
-        return _assistant(m, index, weights)
     if isinstance(m, OpenAITool):
         return ToolMessage(content=m.content, tool_call_id=m.tool_call_id, name=m.name)  # type: ignore[arg-type]
     return SystemMessage(content=m.content)
@@ -143,10 +125,10 @@ def _assistant(m: OpenAIAssistant, index: int, weights: bool) -> AssistantMessag
     content = m.content
     if m.reasoning is not None or m.reasoning_content is not None:
         content = _with_thoughts(m, f"$.messages[{index}]")
-    if weights and m.weight is not None:
-        if not isinstance(m.weight, int | float):
+    if weights and m.given_weight is not None:
+        if not isinstance(m.given_weight, int | float):
             raise InvalidShapeException("`weight` must be 0 or 1", f"$.messages[{index}].weight")
-        return FinetuningAssistantMessage(content=content, tool_calls=m.tool_calls, weight=m.weight)
+        return FinetuningAssistantMessage(content=content, tool_calls=m.tool_calls, weight=m.given_weight)
     return AssistantMessage(content=content, tool_calls=m.tool_calls)
 
 
@@ -165,10 +147,11 @@ def _with_thoughts(m: OpenAIAssistant, path: str) -> list[TextChunk | ThinkChunk
     return [thought, *m.content]
 
 
-def message(data: Any, index: int = 0, weights: bool = False) -> Any:
+def message(data: Any, index: int, weights: bool) -> Any:
     """One message in OpenAI's format."""
     try:
-        return _message(convert(data, cast(Any, Message)), index, weights)
+        m: Any = convert(data, cast(Any, Message))
+        return _assistant(m, index, weights) if isinstance(m, OpenAIAssistant) else _public(m)
     except InvalidShapeException as error:
         raise type(error)(error.reason, error.path.replace("$", f"$.messages[{index}]", 1)) from None
 
@@ -255,7 +238,8 @@ def from_openai(messages: Any, tools: Any, continue_final: Any, fields: dict[str
     if continue_final is not False:
         data["continue_final_message"] = continue_final
     built = whole(data)
-    return {name: getattr(built, name) for name in built.__struct_fields__}
+    found = {name: getattr(built, name) for name in ChatCompletionRequest.__struct_fields__}
+    return found | {"continue_final_message": UNSET, "parallel_tool_calls": built.parallel_tool_calls is not False}
 
 
 def to_openai(

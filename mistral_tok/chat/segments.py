@@ -5,45 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from mistral_tok.chat.normalise import Source, Turn
 
 
-class Segment:
+class Segment(msgspec.Struct, gc=False, eq=False):
     """A text that is not simply its turn's own, or the ids of an image or a recording.
 
     `sources` say where its characters come from (None: from no message). `ids` may be known already; a medium
     has only ids, and `medium` is what the model receives beside them.
     """
 
-    __slots__ = ("ids", "medium", "part", "sources", "text")
-
-    def __init__(
-        self,
-        text: str,
-        part: str,
-        sources: tuple[Source, ...] | None = None,
-        ids: list[int] | None = None,
-        medium: Any = None,
-    ) -> None:
-        self.text = text
-        self.part = part
-        self.sources = sources
-        self.ids = ids
-        self.medium = medium
+    text: str
+    part: str
+    sources: tuple[Source, ...] | None = None
+    ids: list[int] | None = None
+    medium: Any = None
 
 
 Item = int | str | Segment
 """A control id, the text of the turn itself, or something else."""
 
 
-class Laid:
+class Laid(msgspec.Struct, gc=False, eq=False):
     """A turn and what it is written as."""
 
-    __slots__ = ("items", "turn")
-
-    def __init__(self, turn: Turn, items: list[Item]) -> None:
-        self.turn = turn
-        self.items = items
+    turn: Turn
+    items: list[Item]
 
     def same(self, other: Laid) -> bool:
         """Whether both are written with the same ids."""

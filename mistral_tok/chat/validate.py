@@ -57,33 +57,35 @@ def validate(request: ChatCompletionRequest, row: Format, mode: str) -> None:
     if mode == "serving" and request.model is None:
         raise InvalidRequestException("Serving needs the name of a model in `model`.")
     messages = request.messages
-    check_structure(messages, row, mode)
-    allowed = {"user": row.user_chunks, "system": row.system_chunks}
-    last = len(messages) - 1
-    for i, m in enumerate(messages):
-        role = m.role
+    roles: list[str] = [m.role for m in messages]
+    check_structure(messages, roles, row, mode)
+    last = len(roles) - 1
+    for i, role in enumerate(roles):
+        m = messages[i]
         if role == "assistant":
             _check_assistant(m, i, row, mode, i == last)
         elif role == "tool":
             _check_tool(m, i, row)
         elif type(m.content) is not str:
-            check_chunks(m, i, allowed[role])
+            check_chunks(m, i, row.user_chunks if role == "user" else row.system_chunks)
 
 
-def check_structure(messages: Sequence[Any], row: Format, mode: str) -> None:
+def check_structure(messages: Sequence[Any], roles: list[str], row: Format, mode: str) -> None:
     """Number and order of messages, the last one, pairing of calls and results, audio beside system messages."""
-    if not messages:
+    if not roles:
         raise InvalidMessageStructureException("A conversation needs at least one message.")
-    roles = [m.role for m in messages]
-    if len(roles) == 1 and roles[0] not in ("user", "system"):
-        raise InvalidMessageStructureException(
-            f"A single message must be a user or system message, got role '{roles[0]}' (at $.messages[0])."
-        )
-    if mode == "finetuning" or len(roles) > 1:
-        _check_last(messages[-1], len(roles) - 1, row, mode)
+    if len(roles) == 1:
+        if roles[0] != "user" and roles[0] != "system":
+            raise InvalidMessageStructureException(
+                f"A single message must be a user or system message, got role '{roles[0]}' (at $.messages[0])."
+            )
+        if mode == "finetuning":
+            _check_last(messages[0], 0, row, mode)
+        return
+    _check_last(messages[-1], len(roles) - 1, row, mode)
     if not FORBIDDEN.isdisjoint(pairwise(roles)):
         _refuse_order(roles)
-    (_check_counts if row.pairing == "count" else _check_ids)(messages, mode)
+    (_check_counts if row.pairing == "count" else _check_ids)(messages, roles, mode)
     if row.audio_beside_system == "refused" and "system" in roles:
         refuse_audio(messages, ("input_audio", "audio_url"))
 
@@ -118,52 +120,57 @@ def _refuse_order(roles: list[str]) -> None:
             )
 
 
-def _check_counts(messages: Sequence[Any], mode: str) -> None:
+def _check_counts(messages: Sequence[Any], roles: list[str], mode: str) -> None:
     """Up to v7: as many results as calls. The first message is not looked at, as in the reference."""
     open_calls = 0
-    for i, m in enumerate(messages):
-        if i == 0:
-            continue
-        if m.role == "tool":
-            open_calls -= 1
-        elif m.role == "assistant":
+    for i in range(1, len(roles)):
+        role = roles[i]
+        if role == "assistant":
             if open_calls:
                 raise InvalidMessageStructureException(f"{UNBALANCED} (at $.messages[{i}]).")
-            if m.tool_calls is not None:
-                open_calls = len(m.tool_calls)
+            calls = messages[i].tool_calls
+            if calls is not None:
+                open_calls = len(calls)
+        elif role == "tool":
+            open_calls -= 1
     if open_calls and mode == "serving":
         raise InvalidMessageStructureException(f"{UNBALANCED} (at the end).")
     if open_calls < 0 and mode == "finetuning":
         raise InvalidMessageStructureException("More tool responses than tool calls (at the end).")
 
 
-def _check_ids(messages: Sequence[Any], mode: str) -> None:
+def _check_ids(messages: Sequence[Any], roles: list[str], mode: str) -> None:
     """From v11: each result answers an open call. The first message is not looked at, as in the reference."""
     calls: set[str] = set()
     seen: set[str] = set()
-    for i, m in enumerate(messages):
-        if i == 0:
-            continue
-        if m.role == "tool":
-            call_id = m.tool_call_id
+    for i in range(1, len(roles)):
+        role = roles[i]
+        if role == "assistant":
+            if len(calls) != len(seen):
+                raise InvalidMessageStructureException(f"{UNBALANCED} (at $.messages[{i}]).")
+            if calls:
+                calls, seen = set(), set()
+            if messages[i].tool_calls:
+                _open_calls(messages[i], i, calls)
+        elif role == "tool":
+            call_id = messages[i].tool_call_id
             if call_id in seen or call_id not in calls:
                 kind = "Duplicate" if call_id in seen else "Unexpected"
                 raise InvalidMessageStructureException(
                     f"{kind} tool call id {call_id} in tool results (at $.messages[{i}].tool_call_id)."
                 )
             seen.add(call_id)
-        elif m.role == "assistant":
-            if len(calls) != len(seen):
-                raise InvalidMessageStructureException(f"{UNBALANCED} (at $.messages[{i}]).")
-            calls, seen = set(), set()
-            for k, call in enumerate(m.tool_calls or ()):
-                if call.id in calls:
-                    raise InvalidMessageStructureException(
-                        f"Duplicate tool call id {call.id} in assistant message (at $.messages[{i}].tool_calls[{k}])."
-                    )
-                calls.add(call.id)
     if len(calls) != len(seen) and mode == "serving":
         raise InvalidMessageStructureException(f"{UNBALANCED} (at the end).")
+
+
+def _open_calls(m: AssistantMessage, i: int, calls: set[str]) -> None:
+    for k, call in enumerate(m.tool_calls or ()):
+        if call.id in calls:
+            raise InvalidMessageStructureException(
+                f"Duplicate tool call id {call.id} in assistant message (at $.messages[{i}].tool_calls[{k}])."
+            )
+        calls.add(call.id)
 
 
 def refuse_audio(messages: Sequence[Any], kinds: tuple[str, ...]) -> None:
@@ -202,7 +209,7 @@ def _check_assistant(m: Any, i: int, row: Format, mode: str, last: bool) -> None
         )
     if m.tool_calls:
         _check_calls(m, i, row, mode, last)
-    if mode in ("finetuning", "agnostic") and getattr(m, "weight", None) not in (None, 0, 1):
+    if m.weight is not None and m.weight not in (0, 1) and mode in ("finetuning", "agnostic"):
         raise InvalidAssistantMessageException(
             f"The weight of an assistant message must be 0 or 1 (at $.messages[{i}].weight)."
         )
