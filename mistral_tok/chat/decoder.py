@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from typing import Any, Protocol
+
+from mistral_tok.chat.formats import FORMATS, Format
+from mistral_tok.errors import TokenizerException
+
+_TELLING = (("[MODEL_SETTINGS]", "v15"), ("[ARGS]", "v13"), ("[SYSTEM_PROMPT]", "v7"), ("[TOOL_CALLS]", "v3"))
 
 
 class Stream(Protocol):
@@ -51,3 +58,25 @@ class Decoder(Protocol):
 
     def stream(self) -> Stream:
         """A new stream."""
+
+
+def plain_ids(ids: int | Iterable[int]) -> list[int]:
+    """Ids as Python ints; arrays and tensors through their `tolist`."""
+    if isinstance(ids, list) and all(type(id) is int for id in ids):
+        return ids
+    if hasattr(ids, "tolist"):
+        ids = ids.tolist()
+    if isinstance(ids, Iterable):
+        return [operator.index(id) for id in ids]
+    return [operator.index(ids)]
+
+
+def format_of(tokenizer: Decoder, version: str | None) -> Format:
+    """The format of a version; where the version is unknown, what the control tokens tell of it."""
+    version = tokenizer.version if version is None else version
+    if not version:
+        names = tokenizer.special_names
+        version = next((v for name, v in _TELLING if name in names), "v1")
+    if version not in FORMATS:
+        raise TokenizerException(f"There is no tokenizer version {version!r}; there are {', '.join(FORMATS)}.")
+    return FORMATS[version]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from mistral_tok.chat.callscan import CallScanner, Step
-from mistral_tok.chat.decoder import Decoder, Stream
+from mistral_tok.chat.decoder import Decoder, Stream, format_of, plain_ids
 from mistral_tok.chat.events import (
     SPOILT,
     ArgumentsDelta,
@@ -22,13 +22,10 @@ from mistral_tok.chat.events import (
     ThinkingDelta,
     made_id,
 )
-from mistral_tok.chat.formats import FORMATS, Format
 from mistral_tok.errors import TokenizerException
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
-
-_TELLING = (("[MODEL_SETTINGS]", "v15"), ("[ARGS]", "v13"), ("[SYSTEM_PROMPT]", "v7"), ("[TOOL_CALLS]", "v3"))
 
 State = Literal["text", "thinking", "list", "name", "id", "arguments", "ended"]
 
@@ -46,7 +43,7 @@ class StreamParser:
 
     def __init__(self, tokenizer: Decoder, *, version: str | None = None) -> None:
         self._tokenizer = tokenizer
-        self._format = _format_of(tokenizer, version)
+        self._format = format_of(tokenizer, version)
         self._size = tokenizer.vocab_size
         self._special = tokenizer.special_ids
         self._controls = self._actions(tokenizer.special_names)
@@ -65,7 +62,7 @@ class StreamParser:
         if self._finished:
             raise TokenizerException("This output is finished; read the next one with a new StreamParser.")
         run: list[int] = []
-        for id in _plain_ids(ids):
+        for id in plain_ids(ids):
             if id in self._special or not 0 <= id < self._size:
                 self._push_text(run)
                 run = []
@@ -332,27 +329,3 @@ def _read_json(text: str) -> tuple[Any, Fault | None]:
         return None, "arguments_cut_off" if cut else "arguments_not_json"
     except (ValueError, RecursionError):
         return None, "arguments_not_json"
-
-
-def _plain_ids(ids: int | Iterable[int]) -> list[int]:
-    """Ids as Python ints; arrays and tensors through their `tolist`."""
-    import operator
-
-    if isinstance(ids, list) and all(type(id) is int for id in ids):
-        return ids
-    if hasattr(ids, "tolist"):
-        ids = ids.tolist()
-    if isinstance(ids, Iterable):
-        return [operator.index(id) for id in ids]
-    return [operator.index(ids)]
-
-
-def _format_of(tokenizer: Decoder, version: str | None) -> Format:
-    """The format of a version; where the version is unknown, what the control tokens tell of it."""
-    version = tokenizer.version if version is None else version
-    if not version:
-        names = tokenizer.special_names
-        version = next((v for name, v in _TELLING if name in names), "v1")
-    if version not in FORMATS:
-        raise TokenizerException(f"There is no tokenizer version {version!r}; there are {', '.join(FORMATS)}.")
-    return FORMATS[version]
