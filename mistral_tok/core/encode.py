@@ -7,11 +7,11 @@ batches are encoded.
 """
 
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_FromStringAndSize
-from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize, PyUnicode_GET_LENGTH
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.libc.string import memchr, memcmp
+from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_list,
@@ -21,8 +21,25 @@ from cython.cimports.mistral_tok.core.worker import Worker
 
 COMPILED: bool = cython.compiled
 
+LONG = cython.declare(cython.Py_ssize_t, 1 << 20)  # characters from which a text is encoded step by step
 UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
+NO_LIMIT = cython.declare(int64_t, 1 << 62)
+STEP = cython.declare(int64_t, 1 << 18)  # ids that a long text is encoded at a time, so that they stay in the cache
 KEPT_IDS = cython.declare(uint64_t, 1 << 22)  # ids that a worker's buffer may keep between calls
+
+
+# How far a text is encoded: a part between user-defined pieces, what of it is done, and the piece that follows or −1.
+Place = cython.struct(start=uint64_t, size=uint64_t, done=uint64_t, mark=cython.int)
+
+
+@cython.cfunc
+@cython.exceptval(check=True)
+def utf8(held: object, size: cython.pointer(cython.Py_ssize_t)) -> bytes_p:
+    """Return the UTF-8 of a str, or what bytes hold."""
+    if isinstance(held, str):
+        return cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(held, size))
+    size[0] = len(held)
+    return cython.cast(bytes_p, cython.cast(cython.p_char, held))
 
 
 @cython.cclass
@@ -83,7 +100,13 @@ class Encoder:
         worker: Worker = self.take()
         k: int64_t
         try:
-            k = self.run(worker, text, head, tail)
+            if len(text) > LONG and self.scanner != 2:
+                result: list = [] if head < 0 else [head]
+                self.in_steps(worker, text, result, None)
+                if tail >= 0:
+                    result.append(tail)
+                return result
+            k = self.append(worker, text, head, tail, 0)
             return mt_list(self.shared_ints(), worker.ids, k)
         finally:
             self.give(worker)
@@ -92,8 +115,17 @@ class Encoder:
         """Return the ids of a text as int32 in the machine's byte order."""
         worker: Worker = self.take()
         k: int64_t
+        ends: int32_t[2]
         try:
-            k = self.run(worker, text, head, tail)
+            if len(text) > LONG and self.scanner != 2:
+                ends[0] = head
+                ends[1] = tail
+                result = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, ends), 4 if head >= 0 else 0)
+                self.in_steps(worker, text, None, result)
+                if tail >= 0:
+                    result += PyByteArray_FromStringAndSize(cython.cast(cython.p_char, ends + 1), 4)
+                return result
+            k = self.append(worker, text, head, tail, 0)
             return PyByteArray_FromStringAndSize(cython.cast(cython.p_char, worker.ids), 4 * k)
         finally:
             self.give(worker)
@@ -102,9 +134,37 @@ class Encoder:
         """Return the number of ids of a text."""
         worker: Worker = self.take()
         try:
-            return self.run(worker, text, -1, -1)
+            if len(text) > LONG and self.scanner != 2:
+                return self.in_steps(worker, text, None, None)
+            return self.append(worker, text, -1, -1, 0)
         finally:
             self.give(worker)
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def in_steps(self, worker: Worker, text: str, ids: list | None, data: bytearray | None) -> int64_t:
+        """Encode a long text step by step onto a list or a block; return the number of its ids."""
+        n: cython.Py_ssize_t = 0
+        k: int64_t
+        total: int64_t = 0
+        place: Place
+        held = text if text.isascii() else text.encode()  # UTF-8 that is not left in the string for good
+        p: bytes_p = utf8(held, cython.address(n))
+        self.begin(p, n, cython.address(place))
+        while True:
+            with cython.nogil:
+                k = self.advance(worker, p, n, cython.address(place), STEP, 0)
+            if k < 0:
+                raise MemoryError(f"No memory to encode a text of {n} bytes.")
+            if k == 0:
+                return total
+            if ids is not None:
+                ids.extend(mt_list(self.shared_ints(), worker.ids, k))
+            elif data is not None:
+                at: cython.Py_ssize_t = len(data)
+                PyByteArray_Resize(data, at + 4 * k)
+                memcpy(PyByteArray_AS_STRING(data) + at, worker.ids, 4 * k)
+            total += k
 
     def lists(
         self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
@@ -176,13 +236,6 @@ class Encoder:
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def run(self, worker: Worker, text: str, head: int32_t, tail: int32_t) -> int64_t:
-        """Encode one text into the worker's buffer."""
-        k: int64_t = self.append(worker, text, head, tail, 0)
-        return k
-
-    @cython.cfunc
-    @cython.exceptval(-1)
     def many(
         self,
         worker: Worker,
@@ -246,12 +299,7 @@ class Encoder:
             raise TypeError("Expected str, got None.")
         if self.scanner == 2:
             return self.append_split(worker, text, head, tail, k)
-        if PyUnicode_GET_LENGTH(text) > 1 << 22 and not text.isascii():
-            data: bytes = text.encode()  # a large text is not left twice in memory
-            n = len(data)
-            p = cython.cast(bytes_p, cython.cast(cython.p_char, data))
-        else:
-            p = cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(text, cython.address(n)))
+        p = cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(text, cython.address(n)))
         if n < UNLOCK:
             k = self.one(worker, p, n, head, tail, k)
         else:
@@ -303,17 +351,40 @@ class Encoder:
         k: int64_t,
     ) -> int64_t:
         """Append the ids of one text in UTF-8; −1 without memory."""
-        if not worker.reserve(k + n + 4):
+        place: Place
+        self.begin(p, n, cython.address(place))
+        if not worker.reserve(k + 1):
             return -1
         if head >= 0:
             worker.ids[k] = head
             k += 1
-        marked: cython.bint = self.mark_count > 0
-        k = self.with_marks(worker, p, n, k) if marked else worker.encode(p, n, self.wants_prefix(p, n), k)
+        k = self.advance(worker, p, n, cython.address(place), NO_LIMIT, k)
         if k >= 0 and tail >= 0:
+            if not worker.reserve(k + 1):
+                return -1
             worker.ids[k] = tail
             k += 1
         return k
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def begin(self, p: bytes_p, n: uint64_t, place: cython.pointer(Place)) -> cython.void:
+        place.start = 0
+        self.next_span(p, n, place)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def next_span(self, p: bytes_p, n: uint64_t, place: cython.pointer(Place)) -> cython.void:
+        """Find where the text from `place.start` on meets a user-defined piece."""
+        place.done = 0
+        place.size = n - place.start
+        place.mark = -1
+        if self.mark_count:
+            place.mark = self.find_mark(p + place.start, n - place.start, cython.address(place.size))
 
     @cython.cfunc
     @cython.inline
@@ -327,47 +398,49 @@ class Encoder:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def with_marks(self, worker: Worker, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode around user-defined pieces, the longest at each place, which no merge touches."""
-        at: uint64_t = 0
-        start: uint64_t = 0
-        mark: cython.int
-        while k >= 0:
-            mark = self.find_mark(p, n, cython.address(at))
-            if mark < 0:
+    def advance(
+        self, worker: Worker, p: bytes_p, n: uint64_t, place: cython.pointer(Place), limit: int64_t, k: int64_t
+    ) -> int64_t:
+        """Append ids from `place` on until there are about `limit`; user-defined pieces stand between the texts."""
+        prefix: cython.bint
+        end: uint64_t
+        while 0 <= k < limit:
+            if place.done < place.size:
+                prefix = place.done == 0 and (place.start == 0 or self.every)
+                prefix = prefix and self.wants_prefix(p + place.start, place.size)
+                k = worker.encode(p + place.start, place.size, cython.address(place.done), prefix, limit, k)
+                continue
+            if place.mark < 0:
                 break
-            if at > start:
+            if place.start == 0 and place.size == 0 and self.prefix == 1 and not self.every:
+                end = 0
                 k = worker.encode(
-                    p + start, at - start, (start == 0 or self.every) and self.wants_prefix(p + start, at - start), k
+                    cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, cython.address(end), False, limit, k
                 )
-            elif at == 0 and self.prefix == 1 and not self.every:
-                k = worker.encode(cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, False, k)
-            if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + (n - at) + 4):
+            if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + 1):
                 return -1
-            worker.ids[k] = cython.cast(int32_t, self.marks[mark])
+            worker.ids[k] = cython.cast(int32_t, self.marks[place.mark])
             k += 1
-            at += self.tables.t.offsets[self.marks[mark] + 1] - self.tables.t.offsets[self.marks[mark]]
-            start = at
-        if k >= 0 and start < n:
-            k = worker.encode(
-                p + start, n - start, (start == 0 or self.every) and self.wants_prefix(p + start, n - start), k
-            )
+            end = self.tables.t.offsets[self.marks[place.mark] + 1] - self.tables.t.offsets[self.marks[place.mark]]
+            place.start += place.size + end
+            self.next_span(p, n, place)
         return k
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def find_mark(self, p: bytes_p, n: uint64_t, at: cython.pointer(uint64_t)) -> cython.int:
-        """Find the next user-defined piece from `at[0]` on and move there; −1 for none."""
+        """Find the first user-defined piece and set `at[0]` to its place; −1 and the end of the text for none."""
         i: cython.int
         offset: uint32_t
         size: uint32_t
         found: cython.pointer(cython.void)
+        at[0] = 0
         while at[0] < n:
             if self.mark_first >= 0:
                 found = cython.cast(cython.pointer(cython.void), memchr(p + at[0], self.mark_first, n - at[0]))
                 if found == cython.NULL:
-                    return -1
+                    break
                 at[0] = cython.cast(bytes_p, found) - p
             for i in range(self.mark_count):
                 offset = self.tables.t.offsets[self.marks[i]]
@@ -375,4 +448,5 @@ class Encoder:
                 if size <= n - at[0] and memcmp(self.tables.t.blob + offset, p + at[0], size) == 0:
                     return i
             at[0] += 1
+        at[0] = n
         return -1

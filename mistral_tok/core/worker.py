@@ -85,27 +85,31 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def encode(self, p: bytes_p, n: uint64_t, prefix: cython.bint, k: int64_t) -> int64_t:
-        """Append the ids of a text to the `k` that are there; return how many there are then, or −1 without memory."""
+    def encode(
+        self, p: bytes_p, n: uint64_t, at: cython.pointer(uint64_t), prefix: cython.bint, limit: int64_t, k: int64_t
+    ) -> int64_t:
+        """Append the ids of a text from `at[0]` on to the `k` that are there, until there are about `limit` of them.
+
+        Moves `at[0]` and returns how many ids there are, or −1 without memory. `prefix` matters at the start only.
+        """
         ends: uint64_t[256]
-        at: uint64_t = 0
-        start: uint64_t = 0
+        start: uint64_t = at[0]
         count: cython.int
-        if n == 0:
-            return k
-        if not self.reserve(cython.cast(uint64_t, k) + n + 1):
-            return FAILED
-        if prefix:
-            count = cut(self.t, p, n, cython.address(at), ends, 1)
+        if prefix and start < n:
+            cut(self.t, p, n, at, ends, 1)
+            if not self.reserve(cython.cast(uint64_t, k) + ends[0] + 2):
+                return FAILED
             k = self.first(p, ends[0], n, k)
-            start = at
-        while start < n and k >= 0:
+            start = at[0]
+        while start < n and 0 <= k < limit:
             if self.scanner == 1:
-                count = split_tekken(self.t, p, n, cython.address(at), ends, BLOCK)
+                count = split_tekken(self.t, p, n, at, ends, BLOCK)
             else:
-                count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
+                count = cut(self.t, p, n, at, ends, BLOCK)
+            if not self.reserve(cython.cast(uint64_t, k) + at[0] - start):
+                return FAILED
             k = self.segments(p, ends, count, start, n, k)
-            start = at
+            start = at[0]
         return k
 
     @cython.cfunc
