@@ -14,6 +14,7 @@ from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.inner import InstructTokenizer
 from mistral_tok.chat.mediaids import ALL, MediaAccess
+from mistral_tok.chat.refusals import VocabularyFileException
 from mistral_tok.chat.repair import repair as repaired
 from mistral_tok.chat.report import Edit, dropped_keys, turn_edits
 from mistral_tok.chat.requests import (
@@ -27,7 +28,7 @@ from mistral_tok.chat.segments import Plan, Segment, encode_plan
 from mistral_tok.chat.speech import SpeechLayout
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
-from mistral_tok.errors import InvalidRequestException, TokenizerException
+from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
 
 if TYPE_CHECKING:
     from mistral_tok.chat.events import ParsedMessage
@@ -90,13 +91,17 @@ class MistralTokenizer:
         """Read a vocabulary file, or a folder as published on the hub.
 
         Raises:
-            VocabularyError: the file is missing, damaged, or of another kind.
+            VocabularyFileException: the file is missing, damaged, or of another kind.
             TokenizerException: it does not go with conversations.
 
         """
         from mistral_tok.tokenizer import Tokenizer
 
-        return cls(Tokenizer.from_file(tokenizer_filename), mode, version=version)
+        try:
+            tokenizer = Tokenizer.from_file(tokenizer_filename)
+        except VocabularyError as error:
+            raise VocabularyFileException(str(error)) from error
+        return cls(tokenizer, mode, version=version)
 
     @classmethod
     def from_hf_hub(
@@ -215,7 +220,7 @@ class MistralTokenizer:
         encoded = engine.run(accepted, media, max_model_input_len, truncation)
         if forbid_user_defined:
             refuse_user_defined(self.tokenizer, encoded.plan)
-        done = Tokenized(encoded, self, accepted, media)
+        done = Tokenized(encoded.ids, encoded.prefix_ids, media.images, media.audios, encoded, accepted, media, self)
         if report:
             done.report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, encoded)]
         return done
@@ -232,8 +237,8 @@ class MistralTokenizer:
         plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
         done = engine.encoded_together(plans, threads)
         return [
-            Tokenized(encoded, self, request, found)
-            for encoded, request, found in zip(done, accepted, media, strict=True)
+            Tokenized(e.ids, e.prefix_ids, found.images, found.audios, e, request, found, self)
+            for e, request, found in zip(done, accepted, media, strict=True)
         ]
 
     def count(self, request: Any, *, tools: Any = None) -> int:
@@ -259,9 +264,10 @@ class MistralTokenizer:
             raise InvalidRequestException("Only conversations can be continued; this is another kind of request.")
         more = accept(messages, weights=self._weights).messages
         request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
-        media = self._engine.collected(ALL, previous.media_segments)
+        media = self._engine.collected(ALL, previous.media.known if previous.media else None)
         plan = self._engine.plan(request, media)
-        return Tokenized(self._engine.extended(previous.encoded, plan), self, request, media)
+        e = self._engine.extended(previous.encoded, plan)
+        return Tokenized(e.ids, e.prefix_ids, media.images, media.audios, e, request, media, self)
 
     def stable_prefix(self, a: Any, b: Any) -> StablePrefix:
         """How many ids two conversations share from the start, and which rules moved the others.
@@ -289,9 +295,7 @@ class MistralTokenizer:
 
     def _tokenized(self, plan: Plan, sounds: list[Any]) -> Tokenized:
         ids, ends = encode_plan(plan, [self._engine.bos], self._engine.encode)
-        done = Tokenized(Encoded(ids, plan, ends, None), self, None, None)
-        done.audios = sounds
-        return done
+        return Tokenized(ids, None, [], sounds, Encoded(ids, plan, ends, None), None, None, self)
 
     def decode(
         self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE

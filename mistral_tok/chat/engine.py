@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.layout import Layout
@@ -25,16 +26,14 @@ if TYPE_CHECKING:
 Truncation = Literal["messages", "turns"]
 
 
-class Collected:
+class Collected(msgspec.Struct, gc=False, eq=False):
     """Makes the segments of media, once each, and collects what the model receives beside the ids."""
 
-    __slots__ = ("access", "audios", "images", "known", "maker")
-
-    def __init__(self, maker: MediaIds, access: MediaAccess, known: dict[int, Segment] | None = None) -> None:
-        self.maker, self.access = maker, access
-        self.images: list[Any] = []
-        self.audios: list[Any] = []
-        self.known = known
+    maker: MediaIds
+    access: MediaAccess
+    known: dict[int, Segment] | None = None
+    images: list[Any] = []
+    audios: list[Any] = []
 
     def __call__(self, media: Media) -> Segment:
         if self.known is None:
@@ -50,8 +49,7 @@ class Collected:
         self.images, self.audios = [], []
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, gc=False, eq=False):
     """Ids of a conversation and the plan that they were made from."""
 
     ids: list[int]

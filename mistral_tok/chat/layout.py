@@ -49,8 +49,11 @@ class Layout:
         turns, row = conversation.turns, self.row
         users = [i for i, turn in enumerate(turns) if turn.role == "user"]
         first, last = (users[0], users[-1]) if users else (-1, -1)
-        block_at = first if row.tools == "first user" else last if row.tools else -1
-        system_at = -1 if conversation.system is None else first if row.system == "first user" else last
+        block_at = system_at = -1
+        if tools is not None or settings is not None:
+            block_at = first if row.tools == "first user" else last if row.tools else -1
+        if conversation.system is not None:
+            system_at = first if row.system == "first user" else last
         if row.results == "json list":
             _refuse_second_results(turns, last)
         plan: Plan = []
@@ -58,12 +61,12 @@ class Layout:
             role = turn.role
             if role == "user":
                 items = self._user(turn, conversation.system if i == system_at else None, media)
-                if i == block_at and (tools is not None or settings is not None):
+                if i == block_at:
                     items = self._block(tools, settings) + items
             elif role == "assistant":
-                items = self._assistant(turn, media, old=i < last and not row.old_calls)
+                items = self._assistant(turn, media, i < last and not row.old_calls)
             elif role == "tool":
-                items = self._tool(turn, media, old=i < last and not row.old_calls)
+                items = self._tool(turn, media, i < last and not row.old_calls)
             else:
                 items = [self._system]
                 self._content(turn, items, media)
@@ -121,7 +124,7 @@ class Layout:
         if part.chunk.closed:
             items.append(self._think[1])
 
-    def _assistant(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+    def _assistant(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
         row, content = self.row, turn.content
         if turn.calls is None and content:
             if type(content) is str:
@@ -133,9 +136,9 @@ class Layout:
             if not turn.prefix:
                 items.append(self._eos)
             return items
-        return self._with_calls(turn, media, old=old)
+        return self._with_calls(turn, media, old)
 
-    def _with_calls(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+    def _with_calls(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
         """An assistant turn with tool calls, or with nothing at all."""
         row, content = self.row, turn.content
         items: list[Item] = []
@@ -187,7 +190,7 @@ class Layout:
             items.append(self._args)
             items.append(_part(call.arguments, "arguments", call.message, k))
 
-    def _tool(self, turn: Turn, media: Writer, *, old: bool) -> list[Item]:
+    def _tool(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
         row = self.row
         if row.results is None:
             raise TokenizerException(

@@ -11,6 +11,8 @@ from mistral_tok.errors import (
     InvalidMessageStructureException,
     InvalidRequestException,
     MistralCommonException,
+    TokenizerException,
+    VocabularyError,
 )
 
 
@@ -39,6 +41,10 @@ class ConflictingContentException(InvalidMessageStructureException, ValueError):
 
 class UnreadableJsonException(InvalidFunctionCallException, ValueError):
     """Arguments or a result are JSON, but nested too deeply or with numbers too long to be read."""
+
+
+class VocabularyFileException(TokenizerException, VocabularyError):
+    """A vocabulary file is missing, damaged, or none that conversations can use."""
 
 
 class UnknownTokenIdException(MistralCommonException, ValueError, IndexError, KeyError):

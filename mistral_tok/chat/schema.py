@@ -42,6 +42,7 @@ from mistral_tok.chat.refusals import (
     InvalidShapeException,
     MissingFieldException,
     UnknownTokenIdException,
+    VocabularyFileException,
 )
 from mistral_tok.chat.requests import (
     ChatCompletionRequest,
@@ -102,4 +103,5 @@ __all__ = [
     "UnknownTokenIdException",
     "UserMessage",
     "ValidationMode",
+    "VocabularyFileException",
 ]

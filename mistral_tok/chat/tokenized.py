@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mistral_tok.chat.spans import Span, offsets_of, spans_of
 
 if TYPE_CHECKING:
     from mistral_tok.chat.engine import Collected, Encoded
     from mistral_tok.chat.report import Edit
     from mistral_tok.chat.requests import ChatCompletionRequest
-    from mistral_tok.chat.segments import Segment
     from mistral_tok.mistral import MistralTokenizer
 
 
-class Tokenized:
+class Tokenized(msgspec.Struct, gc=False, eq=False):
     """Ids of a request.
 
     `tokens` are the ids, `prefix_ids` those of a final message that the assistant is to continue (or None), `images`
@@ -22,38 +23,17 @@ class Tokenized:
     (asked for with `report=True`), `request` the checked copy of the conversation that was encoded.
     """
 
-    __slots__ = (
-        "_offsets",
-        "_spans",
-        "_tokenizer",
-        "audios",
-        "encoded",
-        "images",
-        "media_segments",
-        "prefix_ids",
-        "report",
-        "request",
-        "tokens",
-    )
-
-    def __init__(
-        self,
-        encoded: Encoded,
-        tokenizer: MistralTokenizer,
-        request: ChatCompletionRequest | None,
-        media: Collected | None,
-    ) -> None:
-        self.tokens = encoded.ids
-        self.prefix_ids = encoded.prefix_ids
-        self.images: list[Any] = [] if media is None else media.images
-        self.audios: list[Any] = [] if media is None else media.audios
-        self.report: list[Edit] = []
-        self.encoded = encoded
-        self.request = request
-        self.media_segments: dict[int, Segment] | None = None if media is None else media.known
-        self._tokenizer = tokenizer
-        self._spans: list[Span] | None = None
-        self._offsets: list[tuple[int, int, int] | None] | None = None
+    tokens: list[int]
+    prefix_ids: list[int] | None
+    images: list[Any]
+    audios: list[Any]
+    encoded: Encoded
+    request: ChatCompletionRequest | None
+    media: Collected | None
+    tokenizer: MistralTokenizer
+    report: list[Edit] = []
+    found_spans: list[Span] | None = None
+    found_offsets: list[tuple[int, int, int] | None] | None = None
 
     @property
     def dropped(self) -> tuple[int, ...]:
@@ -76,16 +56,16 @@ class Tokenized:
     @property
     def text(self) -> str:
         """The ids as text, control tokens shown; made when asked for."""
-        return self._tokenizer.decode(self.tokens, special_token_policy="keep")
+        return self.tokenizer.decode(self.tokens, special_token_policy="keep")
 
     @property
     def spans(self) -> list[Span]:
         """What each run of ids stands for, in order and without gaps; made when first asked for."""
-        if self._spans is None:
+        if self.found_spans is None:
             first = self._first
             head = [Span(0, first, None, "", "control")] if first else []
-            self._spans = head + list(spans_of(self.encoded.plan, first, self._tokenizer.text_offsets))
-        return self._spans
+            self.found_spans = head + list(spans_of(self.encoded.plan, first, self.tokenizer.text_offsets))
+        return self.found_spans
 
     @property
     def offsets(self) -> list[tuple[int, int, int] | None]:
@@ -93,9 +73,9 @@ class Tokenized:
 
         The text is the content, a chunk of it, or a part of a tool call, as `spans` tell.
         """
-        if self._offsets is None:
-            self._offsets = offsets_of(self.encoded.plan, self._first, self._tokenizer.text_offsets)
-        return self._offsets
+        if self.found_offsets is None:
+            self.found_offsets = offsets_of(self.encoded.plan, self._first, self.tokenizer.text_offsets)
+        return self.found_offsets
 
     @property
     def assistant_mask(self) -> list[int]:

@@ -274,3 +274,23 @@ def test_imports_stay_light() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    from mistral_tok.mistral import MistralTokenizer
+
+    for content in (None, b"", b"{}", b"\x00" * 99):
+        path = tmp_path / "tekken.json"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(errors.TokenizerException) as caught:
+            MistralTokenizer.from_file(path)
+        assert isinstance(caught.value, errors.VocabularyError) and "tekken.json" in str(caught.value)
+
+
+def test_types_are_found_in_the_package() -> None:
+    import mistral_tok.chat as chat
+
+    assert chat.UserMessage is UserMessage
+    with pytest.raises(AttributeError):
+        chat.Nothing  # noqa: B018
