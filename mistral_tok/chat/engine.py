@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Truncation = Literal["messages", "turns"]
 
+SETTINGS_KEPT = 64
+"""Texts of model settings that one tokenizer remembers."""
+
 
 class Collected(msgspec.Struct, gc=False, eq=False):
     """Makes the segments of media, once each, and collects what the model receives beside the ids."""
@@ -60,7 +63,7 @@ class Encoded(msgspec.Struct, gc=False, eq=False):
 
 
 class Engine:
-    """Encodes checked requests; immutable."""
+    """Encodes checked requests; what it remembers never changes a result, and is bounded."""
 
     def __init__(self, tokenizer: Tokenizer, version: str, mode: str) -> None:
         self.tokenizer = tokenizer
@@ -75,6 +78,7 @@ class Engine:
         self.media = MediaIds(config.get("image"), config.get("audio"), self.control, names.get)
         self._layout = Layout(row, self.control, eos, think)
         self._tools = ToolBlocks(self.encode)
+        self._settings: dict[str, Segment] = {}
 
     def _end_id(self, name: str) -> int:
         token = getattr(self.tokenizer, name)
@@ -131,13 +135,21 @@ class Engine:
         if request.truncate_for_context_length and not bounded:
             raise TokenizerException("truncate_for_context_length is set; pass max_model_input_len to encoding, too.")
         conversation = normalise(request.messages, row)
-        settings = None
-        if row.settings:
-            text = settings_text(request, self.builder)
-            settings = None if text is None else Segment(text, "settings")
-        if row.audio_beside_system != "allowed":
+        settings = self._settings_segment(settings_text(request, self.builder)) if row.settings else None
+        if row.audio_beside_system == "by url":
             refuse_audio(request.messages, ("input_audio",))
         return conversation, tools, settings
+
+    def _settings_segment(self, text: str | None) -> Segment | None:
+        """The segment of settings; the first few texts are remembered, for there are as many as efforts."""
+        if text is None:
+            return None
+        known = self._settings.get(text)
+        if known is None:
+            known = Segment(text, "settings", None, self.encode(text))
+            if len(self._settings) < SETTINGS_KEPT and len(text) < 100:
+                self._settings[text] = known
+        return known
 
     def run(
         self, request: ChatCompletionRequest, media: Collected, budget: int | None, truncation: Truncation | None

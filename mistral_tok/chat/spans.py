@@ -80,6 +80,8 @@ def _item_spans(turn: Turn, item: Item, at: int, offsets: Offsets) -> Iterator[S
         yield Span(at, at + 1, turn.message, turn.role, "control")
         return
     if isinstance(item, Segment) and item.ids is not None:
+        if not item.ids:
+            return
         source = item.sources[0] if item.sources else None
         message, nth = (source.message, source.nth) if source else (None, None)
         yield Span(at, at + len(item.ids), message, turn.role, item.part, None, nth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.calls import Tool
@@ -17,11 +18,12 @@ KEPT = 256
 
 
 class ToolBlocks:
-    """Checks and encodes tool lists. Safe from any number of threads: entries are only added and dropped whole."""
+    """Checks and encodes tool lists; safe from any number of threads."""
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         self._encode = encode
         self._known: dict[bytes, Segment] = {}
+        self._lock = Lock()
 
     def segment(self, tools: Sequence[Tool]) -> Segment:
         """The segment of a non-empty tool list.
@@ -37,9 +39,10 @@ class ToolBlocks:
         known = self._known.get(key)
         if known is None:
             known = self._make(tools)
-            while len(self._known) >= KEPT:
-                self._known.pop(next(iter(self._known)), None)
-            self._known[key] = known
+            with self._lock:
+                if len(self._known) >= KEPT:
+                    del self._known[next(iter(self._known))]
+                self._known[key] = known
         return known
 
     def _make(self, tools: Sequence[Tool]) -> Segment:

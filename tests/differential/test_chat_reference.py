@@ -116,3 +116,17 @@ def compare_objects(variant: str, mode: str, request: dict[str, Any], change: An
         assert matches(found["error"], ALSO.get(expected["error"], expected["error"])), (expected, found, built)
     else:
         assert found == expected, (variant, mode, built)
+
+
+@pytest.mark.parametrize("variant", ["v2", "v3", "v3-tekken", "v7", "v13"])
+@given(seed=st.integers(0, 2**64 - 1))
+def test_fill_in_the_middle(variant: str, seed: int) -> None:
+    """Prompt and suffix of every kind."""
+    from mistral_common.protocol.fim.request import FIMRequest
+
+    make = Conversations(random.Random(seed), "test")
+    prompt, suffix = make.text(), make.text() if make.maybe(0.8) else None
+    expected = theirs(variant, entries=entries(variant)).encode_fim(FIMRequest(prompt=prompt, suffix=suffix)).tokens
+    found = ours(variant, entries=entries(variant)).encode_fim({"prompt": prompt, "suffix": suffix})
+    assert found.tokens == expected
+    assert found.spans[-1].stop == len(expected)
