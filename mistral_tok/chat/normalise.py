@@ -133,8 +133,11 @@ def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Tur
 
 
 def _assistant(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
+    m = messages[first]
+    if after == first + 1 and not m.tool_calls and type(m.content) is str:
+        return Turn("assistant", m.content, first, after, None, None, m.prefix, m.weight)
     turn = _merged(messages, first, after, row)
-    turn.weight = messages[first].weight
+    turn.weight = m.weight
     for i in range(first, after):
         m = messages[i]
         if m.prefix:

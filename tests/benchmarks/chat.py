@@ -2,6 +2,17 @@
 
 Requests are plain dicts, validated and encoded; every conversation is another one. The two libraries take turns, the
 garbage collector stays on, and figures are medians of processor time, so that a busy machine does not distort them.
+
+What was tried, on conversations of 21 messages (microseconds before → after):
+
+- messages as they arrive used as they are, instead of built again as public types: 8 → 5 for reading dicts;
+- the wire's request as the request, instead of copying its fields: 1.6 → 1.0 for a request of one message;
+- records of the layout as msgspec structs without garbage collection, instead of classes with slots, and a short way
+  for messages of one string: 15 → 11 for normalising, 13 → 8 for laying out;
+- the result as such a struct: 0.5 less for every request;
+- calling the compiled core for each text, without the method around it: 39 → 34 for 21 texts;
+- all texts of one conversation as a batch to the core: 36, no gain over one call a text;
+- a tool list's JSON as the key of its table: 14 with `json`; bytes of `marshal` are 3.6 and tell 1 from 1.0 and True.
 """
 
 from __future__ import annotations
