@@ -1,4 +1,4 @@
-"""What the tests of the tokenizer share: vocabularies, oracles, corpora, and strategies for text, ids and vocabularies."""
+"""What the tests of the tokenizer share: vocabularies, oracles, corpora, strategies for text, ids and vocabularies."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ FRAGMENTS = (
 )
 
 
-def text() -> st.SearchStrategy[str]:
+def any_text() -> st.SearchStrategy[str]:
     """Any Unicode text without surrogates, rich in what is treated apart."""
     anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     common = st.text("abcAB ’'.,\n1é", max_size=12)

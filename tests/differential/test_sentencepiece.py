@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from text_support import DEEP, MARKED, corpora, documents, hard, ids, library, official, text, tokenizer, vocabulary
+from text_support import DEEP, MARKED, any_text, corpora, documents, hard, ids, library, official, tokenizer, vocabulary
 
 from mistral_tok.vocab import SPACE, Kind
 
@@ -41,7 +41,7 @@ def test_hard_texts(name: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("name", MARKED)
-@given(text=text())
+@given(text=any_text())
 def test_any_text(name: str, text: str) -> None:
     expected = official(name).encode(text)
     assert tokenizer(name).encode(text) == expected
