@@ -218,6 +218,22 @@ class TranscriptionRequest(BaseCompletionRequest, kw_only=True):
         if self.streaming == "online" and isinstance(self.audio, bytes) and self.audio:
             raise InvalidShapeException("`audio` must be base64 text or empty in online streaming, got bytes")
 
+    @classmethod
+    def from_openai(cls, openai_request: dict[str, Any], strict: bool = False) -> TranscriptionRequest:
+        """Build a request from the form that OpenAI's clients send; its recording is kept as it was uploaded.
+
+        `strict` has no effect: recordings of several channels are refused when they are encoded.
+        """
+        from mistral_tok.chat.uploads import transcription_from_openai
+
+        return transcription_from_openai(openai_request)
+
+    def to_openai(self, exclude: tuple[str, ...] = (), **extra: Any) -> dict[str, Any]:
+        """The form that OpenAI's clients send, the recording as an open file."""
+        from mistral_tok.chat.uploads import transcription_to_openai
+
+        return {k: v for k, v in transcription_to_openai(self, extra).items() if k not in exclude}
+
 
 class SpeechRequest(BaseCompletionRequest, kw_only=True):
     """Text to be spoken by a named voice, or like a reference recording, which wins when both are given."""
@@ -231,6 +247,19 @@ class SpeechRequest(BaseCompletionRequest, kw_only=True):
     def __post_init__(self) -> None:
         if self.voice is None and self.ref_audio is None:
             raise InvalidShapeException("one of `voice` and `ref_audio` is needed")
+
+    @classmethod
+    def from_openai(cls, openai_request: dict[str, Any], strict: bool = False) -> SpeechRequest:
+        """Build a request from the form that OpenAI's clients send; `strict` has no effect."""
+        from mistral_tok.chat.uploads import speech_from_openai
+
+        return speech_from_openai(openai_request)
+
+    def to_openai(self, **extra: Any) -> dict[str, Any]:
+        """The form that OpenAI's clients send, a reference recording as an open file."""
+        from mistral_tok.chat.uploads import speech_to_openai
+
+        return speech_to_openai(self, extra)
 
 
 __all__ = [

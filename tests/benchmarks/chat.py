@@ -192,7 +192,8 @@ def bulk(variant: str, count: int) -> None:
     scale = count / len(few)
     print(
         f"{variant:10} {count} conversations with masks: one thread {times['one']:.2f} s, two {times['two']:.2f} s; "
-        f"mistral-common (no masks, from {len(few)}): {times['theirs'] * scale:.1f} s, {times['theirs two'] * scale:.1f} s; "
+        f"mistral-common (no masks, from {len(few)}): {times['theirs'] * scale:.1f} s, "
+        f"{times['theirs two'] * scale:.1f} s; "
         f"{times['theirs'] * scale / times['one']:.0f}× and {times['theirs two'] * scale / times['two']:.0f}×",
         flush=True,
     )

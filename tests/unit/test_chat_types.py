@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from chat_support import ours, png
+from chat_support import ours, png, wav
 
 from mistral_tok import errors
 from mistral_tok.chat import schema
@@ -294,3 +294,21 @@ def test_types_are_found_in_the_package() -> None:
     assert chat.UserMessage is UserMessage
     with pytest.raises(AttributeError):
         chat.Nothing  # noqa: B018
+
+
+def test_recordings_are_uploads_in_openai_forms() -> None:
+    import base64
+    import io
+
+    data = base64.b64decode(wav(1600, 16000, 1))
+    request = schema.TranscriptionRequest.from_openai({"file": io.BytesIO(data), "language": "en", "seed": 3, "x": 1})
+    assert (request.language, request.random_seed, base64.b64decode(request.audio)) == ("en", 3, data)
+    form = request.to_openai(model="m", exclude=("top_p",))
+    assert (form["file"].name, form["file"].read(), form["seed"], form["model"]) == ("audio.wav", data, 3, "m")
+    assert not {"id", "streaming", "max_tokens", "top_p", "audio"} & form.keys()
+    with pytest.raises(schema.MissingFieldException):
+        schema.TranscriptionRequest.from_openai({})
+    speech = schema.SpeechRequest.from_openai({"input": "x", "voice": {"id": "v"}, "ref_audio": data})
+    assert speech.voice == "v" and speech.to_openai()["ref_audio"].name == "audio.wav"
+    with pytest.raises(schema.InvalidShapeException, match="ref_audio"):
+        schema.SpeechRequest.from_openai({"input": "x", "ref_audio": 5})
