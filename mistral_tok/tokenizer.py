@@ -25,7 +25,7 @@ Special = Literal["ignore", "keep", "raise"]
 _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
 _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
-TABLE_BYTES = 6 << 20
+TABLE_BYTES = 8 << 20
 """Default bound, in bytes, of the tables in which one thread remembers what segments encode to."""
 
 MAX_TABLE_BYTES = 1 << 36
@@ -95,8 +95,8 @@ class Tokenizer:
             marks = {self._decoder.surface(i)[1].decode(): i for i in defined}
             splitter = make_splitter(self.name, meta["pattern"], marks, self.config.get("unmatched") == "drop")
         every = self.config.get("prefix_scope") == "segment"
-        sets = max(4, (self._table_bytes * 3 // 4 // 64).bit_length() - 1)
-        arena = min(31, max(10, (self._table_bytes // 5).bit_length() - 1))
+        sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
+        arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
         return Encoder(self._image, scanner, _PREFIX[meta["prefix"]], splitter, every, sets, arena)
 
     @classmethod

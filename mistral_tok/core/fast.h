@@ -52,6 +52,13 @@ typedef struct {
     int32_t ids[4];
 } mt_slot;
 
+/* The same for segments of 16 to 31 bytes: their number in bits 56-63 of k[3], up to seven ids. A cache line each. */
+typedef struct {
+    uint64_t k[4];
+    int32_t ids[7];
+    int32_t n;
+} mt_wide;
+
 static inline uint64_t mt_load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 
 static inline uint64_t mt_mix(uint64_t h) { h ^= h >> 32; h *= 0x9E3779B97F4A7C15u; return h ^ (h >> 29); }
@@ -159,6 +166,46 @@ static inline void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int
     set[0].k0 = k0;
     set[0].k1 = k1 | (uint64_t)n << 60;
     for (uint32_t i = 0; i < 4; i++) set[0].ids[i] = i < n ? ids[i] : 0;
+}
+
+/* The key of a segment of 16 to 31 bytes of which `room` bytes may be read. */
+static inline void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k) {
+    uint8_t tail[32];
+    if (!mt_likely(room >= 32)) {
+        memset(tail, 0, 32);
+        memcpy(tail, p, n);
+        p = tail;
+    }
+    uint32_t low = n - 16 < 8 ? n - 16 : 8;
+    k[0] = mt_load64(p);
+    k[1] = mt_load64(p + 8);
+    k[2] = mt_load64(p + 16) & mt_keep[low];
+    k[3] = (mt_load64(p + 24) & mt_keep[n - 16 - low]) | (uint64_t)n << 56;
+}
+
+static inline uint64_t mt_wide_hash(const uint64_t *k) {
+    uint64_t h = (k[0] ^ (k[1] << 23 | k[1] >> 41)) * 0x9E3779B97F4A7C15u;
+    h ^= (k[2] ^ (k[3] << 31 | k[3] >> 33)) * 0xC2B2AE3D27D4EB4Fu;
+    return h ^ h >> 32;
+}
+
+/* As mt_recall; `out` has room for seven. */
+static inline uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out) {
+    for (int i = 0; i < 2; i++) {
+        const mt_wide *w = set + i;
+        if (((w->k[0] ^ k[0]) | (w->k[1] ^ k[1]) | (w->k[2] ^ k[2]) | (w->k[3] ^ k[3])) == 0) {
+            memcpy(out, w->ids, 28);
+            return (uint32_t)w->n;
+        }
+    }
+    return 0;
+}
+
+static inline void mt_wide_remember(mt_wide *set, const uint64_t *k, const int32_t *ids, uint32_t n) {
+    set[1] = set[0];
+    memcpy(set[0].k, k, 32);
+    for (uint32_t i = 0; i < 7; i++) set[0].ids[i] = i < n ? ids[i] : 0;
+    set[0].n = (int32_t)n;
 }
 
 /* A list of the shared int objects of `ids`, every one of which is below the length of `ints`. */

@@ -38,6 +38,9 @@ cdef extern from "fast.h" nogil:
     ctypedef const uint8_t *bytes_p "const uint8_t *"
     ctypedef int32_t *ids_p "int32_t *"
 
+    ctypedef struct mt_wide:
+        uint64_t k[4]
+
     uint32_t MT_NO_RULE
     uint32_t MT_NO_SYMBOL
     uint64_t MT_HASH_SEED
@@ -58,6 +61,10 @@ cdef extern from "fast.h" nogil:
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
     uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out)
     void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n)
+    void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k)
+    uint64_t mt_wide_hash(const uint64_t *k)
+    uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out)
+    void mt_wide_remember(mt_wide *set, const uint64_t *k, const int32_t *ids, uint32_t n)
     uint64_t mt_checksum(const uint8_t *p, uint64_t n)
 
 cdef extern from "fast.h":

@@ -46,6 +46,9 @@ SECTIONS = [
     "classes",
     "user_defined",
 ]
+HEAD = struct.Struct("<20sIQ")
+"""Magic, format number, checksum of all that follows."""
+
 HEADER = 1024
 PADDING = 64
 TEKKEN_PATTERN = (
@@ -225,10 +228,9 @@ def _pack(parts: dict[str, bytes | bytearray | array[int]]) -> bytes:
         table.append((HEADER + len(body), len(raw[name])))
         body += raw[name]
         body += bytes(-len(body) % PADDING)
-    head = struct.pack("<20sIQ", MAGIC, FORMAT, build.checksum(body)) + b"".join(
-        struct.pack("<QQ", *row) for row in table
-    )
-    return head.ljust(HEADER, b"\0") + body
+    places = b"".join(struct.pack("<QQ", *row) for row in table)
+    rest = places.ljust(HEADER - HEAD.size, b"\0") + body
+    return HEAD.pack(MAGIC, FORMAT, build.checksum(rest)) + rest
 
 
 class Image:
@@ -296,12 +298,12 @@ def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> Non
 def _sections(view: memoryview) -> Iterable[memoryview]:
     if len(view) < HEADER or len(view) % 32:
         raise VocabularyError(f"Not a table image: {len(view)} bytes.")
-    magic, version, expected = struct.unpack_from("<20sIQ", view)
+    magic, version, expected = HEAD.unpack_from(view)
     if magic != MAGIC or version != FORMAT:
         raise VocabularyError("Not a table image of this version and machine.")
-    if build.checksum(view[HEADER:]) != expected:
+    if build.checksum(view[HEAD.size :]) != expected:
         raise VocabularyError("A table image is damaged: its checksum does not match.")
-    at = struct.calcsize("<20sIQ")
+    at = HEAD.size
     for _ in SECTIONS:
         start, size = struct.unpack_from("<QQ", view, at)
         if start % PADDING or start > len(view) or size > len(view) - start:

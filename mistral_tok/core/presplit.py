@@ -184,13 +184,25 @@ def split_tekken(
     at: cython.pointer(uint64_t),
     ends: cython.pointer(uint64_t),
     room: cython.int,
+    cuts: cython.bint,
 ) -> cython.int:
-    """Split as Tekken's pattern does; matches lie side by side and leave nothing out."""
+    """Split as Tekken's pattern does; matches lie side by side and leave nothing out.
+
+    With `cuts`, matches of more than 15 bytes are cut further where no merge can cross, if there is room for all.
+    """
     i: uint64_t = at[0]
+    start: uint64_t
     count: cython.int = 0
     while i < n and count < room:
+        start = i
         i = tekken_end(t, p, n, i)
-        ends[count] = i
-        count += 1
+        if not cuts or i - start <= 15 or i - start > cython.cast(uint64_t, room):
+            ends[count] = i
+            count += 1
+        elif count + cython.cast(cython.int, i - start) <= room:
+            count += cut(t, p, i, cython.address(start), ends + count, room - count)
+        else:
+            i = start
+            break
     at[0] = i
     return count

@@ -2,7 +2,7 @@
 """One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not
 know.
 
-Two bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
+Three bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
 line each: key and ids come with one access, and a new segment drives out the older one of its set. Longer ones lie in
 an arena with an index, which is emptied when it is full. Neither ever changes a result: they hold what merging gave.
 """
@@ -22,15 +22,22 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_lookup,
     mt_may_join,
     mt_mix,
+    mt_prefetch,
     mt_recall,
     mt_remember,
     mt_slot,
+    mt_wide,
+    mt_wide_hash,
+    mt_wide_key,
+    mt_wide_recall,
+    mt_wide_remember,
 )
 from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
 from cython.cimports.mistral_tok.core.tables import Tables
 
 BLOCK = cython.declare(cython.int, 256)
+GROUP = cython.declare(cython.int, 32)  # segments that are looked up at once
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -45,20 +52,32 @@ class Worker:
         self.scanner = scanner
         self.cuts = cuts
         self.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
+        self.wide_mask = (cython.cast(uint64_t, 1) << max(2, sets_log2 - 2)) - 1
         self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
         self.arena_size = cython.cast(uint64_t, 1) << arena_log2
         self.slot_memory = calloc((self.set_mask + 2) * 64, 1)
+        self.wide_memory = calloc((self.wide_mask + 2) * 128, 1)
         self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
         self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
         self.arena_used = 8
-        if self.slot_memory == cython.NULL or self.index == cython.NULL or self.arena == cython.NULL:
+        if (
+            self.slot_memory == cython.NULL
+            or self.wide_memory == cython.NULL
+            or self.index == cython.NULL
+            or self.arena == cython.NULL
+        ):
             raise MemoryError("No memory for an encoder's tables.")
         self.slots = cython.cast(
             cython.pointer(mt_slot), (cython.cast(uint64_t, self.slot_memory) + 63) & ~cython.cast(uint64_t, 63)
         )
 
+        self.wides = cython.cast(
+            cython.pointer(mt_wide), (cython.cast(uint64_t, self.wide_memory) + 63) & ~cython.cast(uint64_t, 63)
+        )
+
     def __dealloc__(self):
         free(self.slot_memory)
+        free(self.wide_memory)
         free(self.index)
         free(self.arena)
         free(self.text)
@@ -68,8 +87,8 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def reserve(self, ids: uint64_t) -> cython.bint:
-        """Make room for that many ids in all, and the four that a slot writes at once."""
-        room: uint64_t = ids + 8
+        """Make room for that many ids in all, and what a slot writes at once."""
+        room: uint64_t = ids + 16
         grown: cython.pointer(cython.void)
         if room <= self.ids_room:
             return True
@@ -103,7 +122,7 @@ class Worker:
             start = at[0]
         while start < n and 0 <= k < limit:
             if self.scanner == 1:
-                count = split_tekken(self.t, p, n, at, ends, BLOCK)
+                count = split_tekken(self.t, p, n, at, ends, BLOCK, self.cuts)
             else:
                 count = cut(self.t, p, n, at, ends, BLOCK)
             if not self.reserve(cython.cast(uint64_t, k) + at[0] - start):
@@ -178,27 +197,46 @@ class Worker:
         k: int64_t,
     ) -> int64_t:
         """Encode the segments that end at `ends`, the first of which starts at `at`."""
+        keys: uint64_t[64]
+        places: uint64_t[32]
+        wide: uint64_t[4]
         i: cython.int
+        base: cython.int = 0
+        group: cython.int
         size: uint64_t
-        k0: uint64_t = 0
-        k1: uint64_t = 0
+        start: uint64_t
         known: uint32_t
-        slots: cython.pointer(mt_slot) = self.slots
-        mask: uint64_t = self.set_mask
         out: ids_p = self.ids
-        for i in range(count):
-            size = ends[i] - at
-            if size <= 15:
-                mt_key(p + at, cython.cast(uint32_t, size), n - at, cython.address(k0), cython.address(k1))
-                known = mt_recall(slots + 2 * (mt_key_hash(k0, k1) & mask), k0, k1, out + k)
-                if known:
-                    k += known
-                    at = ends[i]
-                    continue
-            k = self.segment(p + at, size, n - at, k)
-            if k < 0:
-                return k
-            at = ends[i]
+        while base < count:
+            # All places of a group are asked for before the first is looked at, so that their cache misses overlap.
+            group = count - base if count - base < GROUP else GROUP
+            start = at
+            for i in range(group):
+                size = ends[base + i] - start
+                if size <= 15:
+                    mt_key(p + start, cython.cast(uint32_t, size), n - start, keys + 2 * i, keys + 2 * i + 1)
+                    places[i] = mt_key_hash(keys[2 * i], keys[2 * i + 1])
+                    mt_prefetch(self.slots + 2 * (places[i] & self.set_mask))
+                elif size <= 31:
+                    mt_wide_key(p + start, cython.cast(uint32_t, size), n - start, wide)
+                    places[i] = mt_wide_hash(wide)
+                    mt_prefetch(self.wides + 2 * (places[i] & self.wide_mask))
+                start = ends[base + i]
+            for i in range(group):
+                size = ends[base + i] - at
+                known = 0
+                if size <= 15:
+                    known = mt_recall(
+                        self.slots + 2 * (places[i] & self.set_mask), keys[2 * i], keys[2 * i + 1], out + k
+                    )
+                elif size <= 31:
+                    mt_wide_key(p + at, cython.cast(uint32_t, size), n - at, wide)
+                    known = mt_wide_recall(self.wides + 2 * (places[i] & self.wide_mask), wide, out + k)
+                k = k + known if known else self.segment(p + at, size, n - at, k)
+                if k < 0:
+                    return k
+                at = ends[base + i]
+            base += group
         return k
 
     @cython.cfunc
@@ -212,8 +250,10 @@ class Worker:
         after: int64_t
         h: uint64_t
         place: cython.pointer(mt_slot)
-        if n > 15:
+        if n > 31:
             return self.long_segment(p, n, k)
+        if n > 15:
+            return self.wide_segment(p, n, room, k)
         mt_key(p, cython.cast(uint32_t, n), room, cython.address(k0), cython.address(k1))
         h = mt_key_hash(k0, k1)
         place = self.slots + 2 * (h & self.set_mask)
@@ -229,6 +269,25 @@ class Worker:
             mt_remember(place, k0, k1, self.ids + k, cython.cast(uint32_t, after - k))
         else:
             self.arena_add(p, n, h, k, after - k)
+        return after
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def wide_segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode a segment of 16 to 31 bytes, as `segment` does shorter ones."""
+        key: uint64_t[4]
+        place: cython.pointer(mt_wide)
+        known: uint32_t
+        after: int64_t
+        mt_wide_key(p, cython.cast(uint32_t, n), room, key)
+        place = self.wides + 2 * (mt_wide_hash(key) & self.wide_mask)
+        known = mt_wide_recall(place, key, self.ids + k)
+        if known:
+            return k + known
+        after = self.long_segment(p, n, k)
+        if 0 <= after <= k + 7:
+            mt_wide_remember(place, key, self.ids + k, cython.cast(uint32_t, after - k))
         return after
 
     @cython.cfunc
@@ -306,7 +365,7 @@ class Worker:
         if known:
             return k + known
         after = self.miss(p, n, k)
-        if after >= 0:
+        if after > k + 7 or (after >= 0 and n > 31):
             self.arena_add(p, n, h, k, after - k)
         return after
 
