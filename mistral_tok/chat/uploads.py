@@ -25,9 +25,8 @@ def transcription_from_openai(form: Mapping[str, Any]) -> TranscriptionRequest:
     """
     if form.get("file") is None:
         raise MissingFieldException("a transcription needs the recording in `file`", "$.file")
-    return convert(
-        _fields(form, TranscriptionRequest) | {"audio": _uploaded(form["file"], "$.file")}, TranscriptionRequest
-    )
+    fields = _fields(form, TranscriptionRequest) | {"audio": _uploaded(form["file"], "$.file")}
+    return convert(fields, TranscriptionRequest)
 
 
 def speech_from_openai(form: Mapping[str, Any]) -> SpeechRequest:

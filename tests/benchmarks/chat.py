@@ -33,6 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from chat_reference import theirs
 from chat_support import ROOT, ours
 
+from mistral_tok.chat.convert import accept
+from mistral_tok.chat.normalise import normalise
+from mistral_tok.chat.segments import encode_plan
+from mistral_tok.chat.validate import validate
+
 VARIANTS = ("v3", "v7", "v3-tekken", "v13")
 TARGETS = {"long": 200.0, "long, tools": 200.0, "short": 15.0}
 """Microseconds a conversation should take at most."""
@@ -153,9 +158,6 @@ def compare(variant: str, count: int, rounds: int) -> None:
 
 
 def _checked(tokenizer: Any, request: dict[str, Any]) -> None:
-    from mistral_tok.chat.convert import accept
-    from mistral_tok.chat.validate import validate
-
     validate(accept(request), tokenizer._engine.row, "test")
 
 
@@ -201,11 +203,6 @@ def bulk(variant: str, count: int) -> None:
 
 def profile(variant: str, count: int) -> None:
     """Print where the time of a long conversation goes."""
-    from mistral_tok.chat.convert import accept
-    from mistral_tok.chat.normalise import normalise
-    from mistral_tok.chat.segments import encode_plan
-    from mistral_tok.chat.validate import validate
-
     make = Maker(3)
     requests = [make.long(None) for _ in range(count)]
     tokenizer = ours(variant)
