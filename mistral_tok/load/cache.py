@@ -65,8 +65,10 @@ def open_or_make(source: Source, make: Callable[[], bytes]) -> Image:
 
 
 def _open(path: Path) -> Image | None:
+    # Neither what a link points to is trusted, nor may a pipe in the file's place make the opening wait.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or (os.name == "posix" and not _own(status)):
                 return None
