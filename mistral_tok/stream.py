@@ -23,7 +23,7 @@ class StreamDecoder:
     >>> tokenizer = Tokenizer.bundled("v3")
     >>> stream = tokenizer.stream()
     >>> [stream.push(i) for i in tokenizer.encode("né🦙")] + [stream.finish()]
-    ['n', 'é', '', '', '', '🦙', '']
+    ['né', '', '', '', '🦙', '']
     """
 
     def __init__(self, decoder: Decoder, special: int, strict: bool) -> None:

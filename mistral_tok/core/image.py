@@ -13,7 +13,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from itertools import accumulate
 from typing import Any
 
@@ -192,6 +191,8 @@ def _rules(
 
 def _classes() -> tuple[array[int], bytes]:
     """Read the character classes: a block number for every 128 code points, and the blocks."""
+    from importlib.resources import files
+
     flags = bytearray([CLASS_BITS[""]]) * 0x110000
     for line in files("mistral_tok.core").joinpath("unicode_classes.txt").read_text("ascii").splitlines():
         first, last, name = line.split()
@@ -279,6 +280,7 @@ def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> Non
     roles = [i for i in (bos, eos, unk, pad) if i is not None]
     offsets = memoryview(sections["offsets"]).cast("B").cast("I")
     defined = memoryview(sections["user_defined"]).cast("B").cast("I")
+    single = memoryview(sections["byte_symbols"]).cast("B").cast("I")
     fine = (
         all(type(meta[key]) in types for key, types in shape.items())
         and meta["family"] in ("sentencepiece", "tekken", "bytelevel")
@@ -287,6 +289,7 @@ def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> Non
         and all(type(i) is int and 0 <= i < n for i in roles)
         and n < len(offsets)
         and all(i < n and offsets[i] < offsets[i + 1] and sections["kinds"][i] == Kind.USER_DEFINED for i in defined)
+        and all(i < n and sections["blob"][offsets[i] : offsets[i + 1]] == bytes([b]) for b, i in enumerate(single))
         and not bytes(sections["kinds"]).translate(None, bytes(Kind))
         and not bytes(sections["classes"]).translate(None, CLASSES)
         and (meta["pattern"] != TEKKEN_PATTERN or len(sections["class_index"]) > 0)
