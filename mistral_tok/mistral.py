@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from mistral_tok.chat.events import ParsedMessage
     from mistral_tok.chat.parse_stream import StreamParser
     from mistral_tok.tokenizer import Tokenizer
+
+TOGETHER = 64
+"""Conversations whose texts are encoded as one batch: enough to keep threads busy, few enough to stay in the cache."""
 
 
 class MistralTokenizer:
@@ -231,14 +235,20 @@ class MistralTokenizer:
         `threads`: None takes what the machine has where the batch is large enough. The first request that cannot be
         encoded is refused as `encode_chat_completion` does.
         """
-        engine, weights = self._engine, self._weights
-        accepted = [accept(request, weights=weights) for request in requests]
+        done: list[Tokenized] = []
+        waiting = iter(requests)
+        while part := list(islice(waiting, TOGETHER)):
+            done += self._encode_together(part, threads)
+        return done
+
+    def _encode_together(self, requests: Sequence[Any], threads: int | None) -> list[Tokenized]:
+        engine = self._engine
+        accepted = [accept(request, weights=self._weights) for request in requests]
         media = [engine.collected() for _ in accepted]
         plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
-        done = engine.encoded_together(plans, threads)
         return [
             Tokenized(e.ids, e.prefix_ids, found.images, found.audios, e, request, found, self)
-            for e, request, found in zip(done, accepted, media, strict=True)
+            for e, request, found in zip(engine.encoded_together(plans, threads), accepted, media, strict=True)
         ]
 
     def count(self, request: Any, *, tools: Any = None) -> int:

@@ -29,10 +29,10 @@ def fim_plan(
     if not row.fim:
         raise TokenizerException(f"FIM not available for {row.version}.")
     suffix = encode(PROBE + request.suffix)[2:] if request.suffix else []
-    items: list[Item] = [
+    items: tuple[Item, ...] = (
         control("[SUFFIX]"),
         Segment(request.suffix or "", "suffix", None, suffix),
         control("[PREFIX]"),
         Segment(request.prompt, "prompt"),
-    ]
+    )
     return [Laid(Turn("user", "", None), items)]

@@ -68,34 +68,39 @@ class Layout:
             elif role == "tool":
                 items = self._tool(turn, media, i < last and not row.old_calls)
             else:
-                items = [self._system]
-                self._content(turn, items, media)
-                items.append(self._system_end)
+                items = self._system_turn(turn, media)
             plan.append(Laid(turn, items))
         return plan
 
-    def _block(self, tools: Segment | None, settings: Segment | None) -> list[Item]:
+    def _system_turn(self, turn: Turn, media: Writer) -> tuple[Item, ...]:
+        if type(turn.content) is str:
+            return (self._system, turn.content, self._system_end) if turn.content else (self._system, self._system_end)
         items: list[Item] = []
+        self._content(turn, items, media)
+        return (self._system, *items, self._system_end)
+
+    def _block(self, tools: Segment | None, settings: Segment | None) -> tuple[Item, ...]:
+        items: tuple[Item, ...] = ()
         if tools is not None:
-            items += (self._tools, tools, self._tools_end)
+            items = (self._tools, tools, self._tools_end)
         if settings is not None:
             items += (self._settings, settings, self._settings_end)
         return items
 
-    def _user(self, turn: Turn, system: Text | None, media: Writer) -> list[Item]:
+    def _user(self, turn: Turn, system: Text | None, media: Writer) -> tuple[Item, ...]:
         content = turn.content
         if not self.row.inst_tokens:
-            return [_in_brackets(turn, system)]
+            return (_in_brackets(turn, system),)
         if type(content) is str:
             if system is not None and system.text:
-                return [self._inst, _behind(system, turn), self._inst_end]
-            return [self._inst, content, self._inst_end] if content else [self._inst, self._inst_end]
+                return self._inst, _behind(system, turn), self._inst_end
+            return (self._inst, content, self._inst_end) if content else (self._inst, self._inst_end)
         items: list[Item] = [self._inst]
         if system is not None and system.text:
             items.append(Segment(system.text + JOIN, "text", system.sources))
         self._content(turn, items, media)
         items.append(self._inst_end)
-        return items
+        return tuple(items)
 
     def _content(self, turn: Turn, items: list[Item], media: Writer) -> None:
         content = turn.content
@@ -124,21 +129,19 @@ class Layout:
         if part.chunk.closed:
             items.append(self._think[1])
 
-    def _assistant(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
+    def _assistant(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
         row, content = self.row, turn.content
-        if turn.calls is None and content:
-            if type(content) is str:
-                text = content.rstrip(" ") if row.strip else content
-                items: list[Item] = [text] if text else []
-            else:
-                items = []
-                self._content(turn, items, media)
-            if not turn.prefix:
-                items.append(self._eos)
-            return items
-        return self._with_calls(turn, media, old)
+        if turn.calls is not None or not content:
+            return self._with_calls(turn, media, old)
+        end = () if turn.prefix else (self._eos,)
+        if type(content) is str:
+            text = content.rstrip(" ") if row.strip else content
+            return (text, *end) if text else end
+        items: list[Item] = []
+        self._content(turn, items, media)
+        return (*items, *end)
 
-    def _with_calls(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
+    def _with_calls(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
         """An assistant turn with tool calls, or with nothing at all."""
         row, content = self.row, turn.content
         items: list[Item] = []
@@ -152,7 +155,7 @@ class Layout:
                 f"Neighbouring assistant messages have content and tool calls, which {row.version} cannot write {at}."
             )
         if old:
-            return []
+            return ()
         if isinstance(content, str):
             if row.strip:
                 content = content.rstrip(" ")
@@ -163,7 +166,7 @@ class Layout:
         self._calls_writer(turn.calls, items)
         if not turn.prefix:
             items.append(self._eos)
-        return items
+        return tuple(items)
 
     def _listed_calls(self, calls: Sequence[Call], items: list[Item]) -> None:
         """All calls as one JSON list: `[{"name": …, "arguments": …, "id": …}, …]`."""
@@ -190,14 +193,14 @@ class Layout:
             items.append(self._args)
             items.append(_part(call.arguments, "arguments", call.message, k))
 
-    def _tool(self, turn: Turn, media: Writer, old: bool) -> list[Item]:
+    def _tool(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
         row = self.row
         if row.results is None:
             raise TokenizerException(
                 f"Tools not implemented for tokenizer {row.version} (at $.messages[{turn.message}])."
             )
         if old:
-            return []
+            return ()
         items: list[Item] = [self._result]
         if row.results in ("json list", "json object"):
             items.append(self._json_result(turn))
@@ -207,7 +210,7 @@ class Layout:
                 items.append(self._result_text)
             self._content(turn, items, media)
         items.append(self._result_end)
-        return items
+        return tuple(items)
 
     def _json_result(self, turn: Turn) -> Segment:
         given = turn.content

@@ -32,7 +32,7 @@ class Laid(msgspec.Struct, gc=False, eq=False):
     """A turn and what it is written as."""
 
     turn: Turn
-    items: list[Item]
+    items: tuple[Item, ...]
 
     def same(self, other: Laid) -> bool:
         """Whether both are written with the same ids."""

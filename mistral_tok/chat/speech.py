@@ -82,7 +82,7 @@ class SpeechLayout:
         if request.language is not None:
             items.append(Segment(f"lang:{request.language}", "language"))
         items.append(transcribe)
-        return [Laid(Turn("user", "", None), items)], [sound]
+        return [Laid(Turn("user", "", None), tuple(items))], [sound]
 
     def _streaming(self, request: TranscriptionRequest, config: Any) -> tuple[Plan, list[Any]]:
         from mistral_tok.chat import audio
@@ -101,7 +101,7 @@ class SpeechLayout:
             sounds = list(audio.silence(config, delay))
             if request.audio:
                 sounds = [_joined(sounds[0], audio.load_audio(request.audio, inline=True))]
-        return [Laid(Turn("user", "", None), [Segment("", "audio", None, ids)])], sounds
+        return [Laid(Turn("user", "", None), (Segment("", "audio", None, ids),))], sounds
 
     def speech(self, request: SpeechRequest) -> tuple[Plan, list[Any]]:
         """The plan behind the beginning of the sequence, and the reference recording if there is one.
@@ -123,13 +123,13 @@ class SpeechLayout:
             count = _voice_tokens(request.voice, config)
         begin = needed(self._ids.begin_audio_id, "[BEGIN_AUDIO]")
         ids = [begin] + [needed(self._ids.audio_id, "[AUDIO]")] * count
-        items: list[Item] = [
+        items = (
             Segment("", "audio", None, ids),
             needed(self._optional("[NEXT_AUDIO_TEXT]"), "[NEXT_AUDIO_TEXT]"),
             Segment(request.input, "text"),
             needed(self._optional("[REPEAT_AUDIO_TEXT]"), "[REPEAT_AUDIO_TEXT]"),
             begin,
-        ]
+        )
         return [Laid(Turn("user", "", None), items)], sounds
 
 
