@@ -46,9 +46,9 @@ def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCom
         InvalidShapeException: with the path of what has the wrong shape.
 
     """
-    if isinstance(request, bytes | bytearray | str):
-        request = openai.parse_json(request)
     accepted: ChatCompletionRequest
+    if not isinstance(request, dict) and isinstance(request, bytes | bytearray | str):
+        request = openai.parse_json(request)
     if isinstance(request, dict):
         accepted = openai.whole(request, weights=weights, private=True)
     elif isinstance(request, Sequence):

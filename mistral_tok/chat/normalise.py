@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ JOIN = "\n\n"
 """What joins texts of different messages."""
 
 
-class Source(NamedTuple):
+class Source(msgspec.Struct, gc=False, frozen=True):
     """Where characters `start:stop` of a text come from: characters from `own` on in a part of a message.
 
     `nth` counts the chunks of a message's content (None where the content is one string), or its calls.
@@ -31,17 +31,17 @@ class Source(NamedTuple):
 
     def moved(self, by: int, role: str | None = None) -> Source:
         """The same origin in a text that has `by` more characters in front."""
-        return self._replace(start=self.start + by, stop=self.stop + by, role=role or self.role)
+        return Source(self.start + by, self.stop + by, self.message, self.nth, self.own, self.part, role or self.role)
 
 
-class Text(NamedTuple):
+class Text(msgspec.Struct, gc=False, frozen=True):
     """A text joined from several places."""
 
     text: str
     sources: tuple[Source, ...]
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, gc=False, frozen=True):
     """One tool call with its arguments in the usual form."""
 
     name: str
@@ -50,7 +50,7 @@ class Call(NamedTuple):
     message: int
 
 
-class Media(NamedTuple):
+class Media(msgspec.Struct, gc=False, frozen=True):
     """An image or audio chunk, or a thought, and where it stands."""
 
     chunk: Any
@@ -88,7 +88,7 @@ def normalise(messages: Sequence[Any], row: Format) -> Conversation:
     turns: list[Turn] = []
     in_place = row.system == "in place"
     roles: list[str] = [m.role for m in messages]
-    system = _system_text(messages, row) if not in_place and "system" in roles else None
+    system = _system_text(messages, roles, row) if not in_place and "system" in roles else None
     call_ids: list[str] = []
     first, count = 0, len(roles)
     roles.append("")
@@ -134,10 +134,13 @@ def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Tur
 
 def _assistant(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
     m = messages[first]
-    if after == first + 1 and not m.tool_calls and type(m.content) is str:
-        return Turn("assistant", m.content, first, after, None, None, m.prefix, m.weight)
-    turn = _merged(messages, first, after, row)
-    turn.weight = m.weight
+    if after == first + 1 and (m.content is None or type(m.content) is str):
+        turn = Turn("assistant", m.content or "", first, after, None, None, m.prefix, m.weight)
+        if not m.tool_calls:
+            return turn
+    else:
+        turn = _merged(messages, first, after, row)
+        turn.weight = m.weight
     for i in range(first, after):
         m = messages[i]
         if m.prefix:
@@ -164,14 +167,19 @@ def _results(messages: Sequence[Any], first: int, after: int, row: Format, call_
     return turns
 
 
-def _system_text(messages: Sequence[Any], row: Format) -> Text | None:
+def _system_text(messages: Sequence[Any], roles: Sequence[str], row: Format) -> Text | None:
     """The contents of all system messages in one text, or None if there are none."""
+    if roles.count("system") == 1:
+        i = roles.index("system")
+        content = messages[i].content
+        if type(content) is str:
+            return Text(content, (Source(0, len(content), i, None, 0, "text", "system"),)) if content else None
     text = ""
     sources: list[Source] = []
     found = False
-    for i, m in enumerate(messages):
-        if m.role == "system" and m.content:
-            part, own = join([(i, m.content)], row.glue)
+    for i, role in enumerate(roles):
+        if role == "system" and messages[i].content:
+            part, own = join([(i, messages[i].content)], row.glue)
             if not isinstance(part, str):
                 raise TokenizerException(f"Only text can stand in a system message (at $.messages[{i}]).")
             text += JOIN if found else ""
