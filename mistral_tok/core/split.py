@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import regex
 
@@ -13,6 +13,7 @@ from mistral_tok.errors import VocabularyError
 
 Part: TypeAlias = "tuple[str, array[int]] | tuple[int, None]"  # array[int] exists at run time only from 3.12 on
 Splitter = Callable[[str], Iterator[Part]]
+Kept = Callable[[str], list[int]]
 
 
 def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int], drop: bool) -> Splitter:
@@ -21,12 +22,7 @@ def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int
     User-defined pieces come first, the longest at each place; `pattern` (None: no further cut) splits what is between
     them. What it does not match is a segment of its own, or is left out with `drop`.
     """
-    try:
-        words = regex.compile(pattern) if pattern is not None else None
-    except regex.error as error:
-        raise VocabularyError(f"{name}: the pattern that splits text is not understood: {error}.") from error
-    longest_first = sorted(user_defined, key=len, reverse=True)
-    marks = regex.compile("|".join(map(regex.escape, longest_first))) if user_defined else None
+    words, marks = _compiled(name, pattern, user_defined)
 
     def segments(text: str) -> Iterator[str]:
         at = 0
@@ -54,3 +50,31 @@ def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int
             yield cut(text[at:])
 
     return split
+
+
+def make_kept(name: str, pattern: str, user_defined: Mapping[str, int]) -> Kept:
+    """Return a function that lists the places of those characters of a text which a dropping splitter leaves in it."""
+    words, marks = _compiled(name, pattern, user_defined)
+
+    def kept(text: str) -> list[int]:
+        places: list[int] = []
+        bounds = [match.span() for match in marks.finditer(text)] if marks is not None else []
+        at = 0
+        for start, end in [*bounds, (len(text), len(text))]:
+            for match in words.finditer(text[at:start]) if words is not None else ():
+                places.extend(range(at + match.start(), at + match.end()))
+            places.extend(range(start, end))
+            at = end
+        return places
+
+    return kept
+
+
+def _compiled(name: str, pattern: str | None, user_defined: Mapping[str, int]) -> tuple[Any, Any]:
+    """Return the pattern of the words, and the one of the user-defined pieces, the longest first; None where none."""
+    try:
+        words = regex.compile(pattern) if pattern is not None else None
+    except regex.error as error:
+        raise VocabularyError(f"{name}: the pattern that splits text is not understood: {error}.") from error
+    longest_first = sorted(user_defined, key=len, reverse=True)
+    return words, regex.compile("|".join(map(regex.escape, longest_first))) if user_defined else None
