@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from os import PathLike
+from os.path import exists
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mistral_tok.chat.convert import accept
@@ -129,7 +130,14 @@ class MistralTokenizer:
         )
         return cls.from_file(path, mode)
 
-    from_pretrained = from_hf_hub
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | PathLike[str], mode: ValidationMode | str = ValidationMode.test, **options: Any
+    ) -> Self:
+        """Read the vocabulary of a local file or folder, or else of a repository; `options` as for `from_hf_hub`."""
+        if exists(name_or_path):
+            return cls.from_file(name_or_path, mode)
+        return cls.from_hf_hub(str(name_or_path), mode=mode, **options)
 
     @classmethod
     def bundled(cls, name: str, mode: ValidationMode | str = ValidationMode.test) -> Self:

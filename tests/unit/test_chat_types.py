@@ -288,6 +288,16 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         assert isinstance(caught.value, errors.VocabularyError) and "tekken.json" in str(caught.value)
 
 
+def test_from_pretrained_reads_local_folders() -> None:
+    from chat_support import variant_path
+
+    from mistral_tok.mistral import MistralTokenizer
+
+    tokenizer = MistralTokenizer.from_pretrained(variant_path("v13", entries=3000).parent, mode="serving")
+    assert (tokenizer.version, tokenizer.mode) == ("v13", "serving")
+    assert tokenizer.instruct_tokenizer.tokenizer.n_words == 4000
+
+
 def test_types_are_found_in_the_package() -> None:
     import mistral_tok.chat as chat
 
