@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
@@ -10,7 +11,7 @@ from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
 from mistral_tok.ids import as_list, check_id
-from mistral_tok.load import bundled_names, bundled_path, find, parse
+from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
 from mistral_tok.parallel import in_chunks
 from mistral_tok.stream import StreamDecoder
@@ -75,9 +76,7 @@ class Tokenizer:
             foreign,
             str(self.config.get("unk_surface", " \u2047 ")),
         )
-        kinds = bytes(image.sections["kinds"])
-        self._kinds = kinds
-        controls = [i for i, kind in enumerate(kinds) if kind == Kind.CONTROL]
+        controls = [m.start() for m in re.finditer(bytes([Kind.CONTROL]), image.sections["kinds"])]
         self.special_ids = frozenset(controls)
         self.special_names = {self.piece(i): i for i in controls}
         self._by_name: dict[str, int] | None = None
@@ -91,13 +90,19 @@ class Tokenizer:
         if scanner == 2:
             from mistral_tok.core.split import make_splitter
 
-            defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")
-            marks = {self._decoder.surface(i)[1].decode(): i for i in defined}
-            splitter = make_splitter(self.name, meta["pattern"], marks, self.config.get("unmatched") == "drop")
+            splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops())
         every = self.config.get("prefix_scope") == "segment"
         sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
         arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
         return Encoder(self._image, scanner, _PREFIX[meta["prefix"]], splitter, every, sets, arena)
+
+    def _user_defined(self) -> dict[str, int]:
+        defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")
+        return {self._decoder.surface(i)[1].decode(): i for i in defined}
+
+    def _drops(self) -> bool:
+        """Tell whether text that the pattern does not match is left out."""
+        return self._image.meta["pattern"] is not None and self.config.get("unmatched") == "drop"
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
@@ -108,8 +113,7 @@ class Tokenizer:
         (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes` bounds, for each thread, the memory in which
         encoded segments are remembered.
         """
-        source = find(path).read()
-        return cls(open_or_make(source, lambda: make_image(parse(source))), table_bytes=table_bytes)
+        return cls(open_or_make(find(path), _make), table_bytes=table_bytes)
 
     @classmethod
     def bundled(cls, name: str, *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
@@ -189,11 +193,18 @@ class Tokenizer:
         except (UnicodeEncodeError, TypeError) as error:
             fixed = self._mend(text, errors, error)
             data = self._encoder.array(fixed)
-        ids = np.frombuffer(data, np.int32)
+        ids, shown = np.frombuffer(data, np.int32), fixed
+        if self._drops():
+            from mistral_tok.core.split import make_kept
+
+            kept = make_kept(self.name, self._image.meta["pattern"], self._user_defined())(fixed)
+            shown = "".join(fixed[i] for i in kept)
         every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
-        found = np.frombuffer(spans(self._image.tables, fixed, ids, self._prefixed(fixed), every), np.int32).reshape(
-            -1, 2
-        )
+        data = spans(self._image.tables, shown, ids, self._prefixed(fixed), every)
+        found = np.frombuffer(data, np.int32).reshape(-1, 2)
+        if shown is not fixed:
+            places = np.array(kept, np.int32)
+            found = np.stack([places[found[:, 0]], places[found[:, 1] - 1] + 1], axis=1)
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
         if bos or eos:
@@ -330,7 +341,9 @@ class Tokenizer:
         """Return the ids of pieces by name, of those only that the core does not find; made when first asked for."""
         if self._by_name is None:
             found = () if self.family == "sentencepiece" else (Kind.NORMAL, Kind.BYTE)
-            self._by_name = {self.piece(i): i for i, kind in enumerate(self._kinds) if kind not in found}
+            self._by_name = {
+                self.piece(i): i for i, kind in enumerate(bytes(self._image.sections["kinds"])) if kind not in found
+            }
         return self._by_name
 
     def _ends(self, bos: bool, eos: bool) -> tuple[int, int]:
@@ -393,6 +406,12 @@ def _policy(special: str) -> int:
         return _SPECIAL[special]
     except (KeyError, TypeError):
         raise ValueError(f"special is {special!r}; expected 'ignore', 'keep' or 'raise'.") from None
+
+
+def _make(source: Source) -> bytes:
+    from mistral_tok.load import parse
+
+    return make_image(parse(source))
 
 
 def _restore(data: bytes, name: str, table_bytes: int) -> Tokenizer:

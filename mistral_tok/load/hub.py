@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mistral_tok.errors import VocabularyError
-from mistral_tok.load.recognise import BESIDE_NAME, HUGGING_FACE_NAME, WANTED, choose
+from mistral_tok.load.locate import BESIDE_NAME, HUGGING_FACE_NAME, WANTED, choose
 
 _TIMEOUT = 10.0
 """Seconds to wait for the listing of a repository."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mistral_tok.load.recognise import find, parse
+from mistral_tok.load.locate import find
+from mistral_tok.load.recognise import parse
 from mistral_tok.load.source import from_bytes
 from mistral_tok.vocab import Vocabulary
 

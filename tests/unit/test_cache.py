@@ -53,7 +53,7 @@ def count_making(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 
 def only_file(folder: Path) -> Path:
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("*.tables")
     return path
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load import bundled_names, bundled_path, find, parse, read, read_bytes
-from mistral_tok.load.recognise import choose
+from mistral_tok.load.locate import choose
 from mistral_tok.load.source import MAX_FILE_BYTES
 
 
