@@ -35,10 +35,22 @@ class Base(msgspec.Struct, kw_only=True):
         return strictly(data, cls)
 
     def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
-        """The record as plain dicts and lists."""
-        data: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda value: value)
+        """The record as dicts and lists; bytes and images stay what they are."""
+        data: dict[str, Any] = _dumped(self)
         return {k: v for k, v in data.items() if v is not None} if exclude_none else data
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
         """A shallow copy with some fields replaced."""
         return msgspec.structs.replace(self, **(update or {}))
+
+
+def _dumped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_dumped(part) for part in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config = value.__struct_config__
+    fields = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    found = {key: _dumped(getattr(value, name)) for key, name in fields}
+    tag = {config.tag_field: config.tag} if config.tag_field else {}
+    return tag | {key: part for key, part in found.items() if part is not msgspec.UNSET}

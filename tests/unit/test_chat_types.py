@@ -176,6 +176,10 @@ def test_constructor_habits() -> None:
     assert (copy.prefix, message.prefix) == (True, False)
     assert UserMessage.model_validate({"role": "user", "content": "x"}) == UserMessage(content="x")
     assert UserMessage(content="x").model_dump() == {"role": "user", "content": "x"}
+    image = object()
+    assert UserMessage(content=[ImageChunk(image=image)]).model_dump()["content"] == [{"type": "image", "image": image}]
+    dumped = ChatCompletionRequest(messages=[UserMessage(content="x")]).model_dump(exclude_none=True)
+    assert ChatCompletionRequest.model_validate(dumped).messages == [UserMessage(content="x")]
     with pytest.raises(schema.InvalidShapeException, match=r"\$\.name"):
         UserMessage.model_validate({"content": "x", "name": "y"})
     with pytest.raises(TypeError):
