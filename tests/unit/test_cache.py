@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +19,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from text_support import TINY
 
-from mistral_tok import Tokenizer
+from mistral_tok import Tokenizer, VocabularyError
 from mistral_tok.core import build, image
-from mistral_tok.load import bundled_path, cache, read
+from mistral_tok.load import Source, bundled_path, cache, read
 
 TEXT = "Hello, world! né🦙 [INST] 12345 " * 20
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions and pipes")
@@ -201,7 +202,7 @@ def test_no_regular_file_in_its_place(folder: Path, count_making: Callable[[], i
         path.symlink_to(tmp_path / ("real" if kind == "link" else "nothing"))
     assert Tokenizer.from_file(TINY).encode(TEXT) == EXPECTED
     assert count_making() == 1
-    assert [p.name for p in folder.iterdir()] == [path.name], "nothing half-made is left"
+    assert [p.name for p in folder.iterdir() if p.suffix != ".key"] == [path.name], "nothing half-made is left"
 
 
 @pytest.mark.parametrize("where", ["a file", "/proc/self/nothing", "x" * 5000])
@@ -274,3 +275,93 @@ def test_the_checksum_notices_one_and_two_changed_bits() -> None:
             assert build.checksum(data) != good
             data[i] ^= bit
             data[i - 32] ^= bit
+
+
+# The note that says which image belongs to a file as it was last read.
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files that were written just now count as old."""
+    now = time.time()
+    monkeypatch.setattr(cache.time, "time", lambda: now + 60)
+
+
+@pytest.fixture
+def count_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    read_before = cache.Located.read
+    found = []
+
+    def reading(self: cache.Located) -> Source:
+        found.append(self.path)
+        return read_before(self)
+
+    monkeypatch.setattr(cache.Located, "read", reading)
+
+    def count() -> int:
+        n = len(found)
+        found.clear()
+        return n
+
+    return count
+
+
+@pytest.mark.usefixtures("later")
+def test_an_unchanged_file_is_not_read_again(folder: Path, tmp_path: Path, count_reading: Callable[[], int]) -> None:
+    path = tmp_path / "tokenizer.model.v3"
+    shutil.copy(TINY, path)
+    assert Tokenizer.from_file(path).encode(TEXT) == EXPECTED
+    assert count_reading() == 1
+    assert Tokenizer.from_file(path).encode(TEXT) == EXPECTED
+    assert Tokenizer.from_file(str(path)).encode(TEXT) == EXPECTED
+    assert count_reading() == 0
+
+
+def test_a_file_written_just_now_is_read_again(folder: Path, tmp_path: Path, count_reading: Callable[[], int]) -> None:
+    path = tmp_path / "tokenizer.model.v3"
+    shutil.copy(TINY, path)
+    for _ in range(2):
+        Tokenizer.from_file(path)
+        assert count_reading() == 1
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("how", ["written over", "replaced"])
+def test_a_change_that_keeps_size_and_date_is_seen(folder: Path, tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / "tokenizer.model.v3", tmp_path / "other"
+    data = TINY.read_bytes()
+    path.write_bytes(data)
+    assert Tokenizer.from_file(path).id("[INST]") == 3
+    status = path.stat()
+    changed = data.replace(b"[INST]", b"[XNST]")
+    assert changed != data
+    if how == "replaced":
+        other.write_bytes(changed)
+        os.replace(other, path)
+    else:
+        path.write_bytes(changed)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert Tokenizer.from_file(path).id("[XNST]") == 3
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("note", [b"", b"0" * 64, b"x" * 64, b"../" * 30, b"\xff" * 64, b"0" * 63, b"0" * 1000])
+def test_a_damaged_note_is_mended(folder: Path, count_making: Callable[[], int], note: bytes) -> None:
+    Tokenizer.from_file(TINY)
+    (path,) = folder.glob("*.key")
+    good = path.read_bytes()
+    path.write_bytes(note)
+    count_making()
+    assert Tokenizer.from_file(TINY).encode(TEXT) == EXPECTED
+    assert count_making() == 0 and path.read_bytes() == good
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_that_is_gone_is_missed(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model.v3"
+    shutil.copy(TINY, path)
+    Tokenizer.from_file(path)
+    path.unlink()
+    with pytest.raises(VocabularyError, match="no such file"):
+        Tokenizer.from_file(path)
