@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_any_chunks(lengths: list[int], left: bool, window: int | None, cuts: se
     ids, mask = padded(lengths, "left" if left else "right")
     width = ids.shape[1]
     edges = [0, *sorted(cut for cut in cuts if cut < width), width]
-    sizes = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    sizes = [b - a for a, b in pairwise(edges)]
     real = mask.bool()
     expected = model(ids, attention_mask=mask, use_cache=False).logits[real]
     for cache in caches(model, width):

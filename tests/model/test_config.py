@@ -15,7 +15,7 @@ from mistral_tok.model import ConfigError, MistralConfig
 def test_defaults_are_transformers() -> None:
     transformers = pytest.importorskip("transformers", minversion="4.56")
     ours, theirs = MistralConfig(), transformers.MistralConfig()
-    for name in [
+    for name in (
         "vocab_size",
         "hidden_size",
         "intermediate_size",
@@ -35,7 +35,7 @@ def test_defaults_are_transformers() -> None:
         "attention_dropout",
         "num_labels",
         "problem_type",
-    ]:
+    ):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.head_dim == 128
     assert ours.rope_theta == 10000.0
