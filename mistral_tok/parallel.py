@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -23,10 +24,39 @@ def in_chunks(texts: Sequence[str], threads: int | None, work: Callable[[int, in
     wanted = min(threads or os.cpu_count() or 1, len(bounds))
     if wanted <= 1:
         return [work(start, stop) for start, stop in bounds]
-    from concurrent.futures import ThreadPoolExecutor
+    return _share(bounds, wanted, work)
 
-    with ThreadPoolExecutor(wanted) as pool:
-        return list(pool.map(lambda bound: work(*bound), bounds))
+
+def _share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int], T]) -> list[T]:
+    """Run `work` in this thread and others, each taking the next part; the first error ends all and is raised.
+
+    Plain threads instead of an executor: it would be imported here, and a process forked at that moment could never
+    import it again.
+    """
+    results: dict[int, T] = {}
+    errors: list[BaseException] = []
+    waiting = list(enumerate(bounds))[::-1]
+
+    def take() -> None:
+        while not errors:
+            try:
+                i, bound = waiting.pop()
+            except IndexError:
+                return
+            try:
+                results[i] = work(*bound)
+            except BaseException as error:
+                errors.append(error)
+
+    others = [threading.Thread(target=take, daemon=True) for _ in range(threads - 1)]
+    for thread in others:
+        thread.start()
+    take()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [results[i] for i in range(len(bounds))]
 
 
 def _bounds(texts: Sequence[str]) -> list[tuple[int, int]]:

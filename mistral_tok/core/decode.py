@@ -8,10 +8,12 @@ joins. At the byte level bytes join between control ids (Tekken) or across them 
 what is not valid.
 """
 
+import operator
+
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.list import PyList_CheckExact, PyList_GET_ITEM
-from cython.cimports.cpython.long import PyLong_AsLong, PyLong_CheckExact
+from cython.cimports.cpython.long import PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
@@ -104,32 +106,53 @@ class Ids:
     def __init__(self, ids, limit: int):
         """Take a list or tuple of ints, or an int32 buffer."""
         i: cython.Py_ssize_t
-        value: cython.long
         top: cython.long = limit
         self.n = len(ids)
         self.data = cython.cast(ids_p, malloc(4 * (self.n + 1)))
         if self.data == cython.NULL:
             raise MemoryError("No memory for ids.")
-        if PyList_CheckExact(ids):
-            items: list = ids
-            for i in range(self.n):
-                item = cython.cast(object, PyList_GET_ITEM(items, i))
-                value = PyLong_AsLong(item) if PyLong_CheckExact(item) else index_of(item, i)
-                if not 0 <= value < top:
-                    raise out_of_range(value, i, limit)
-                self.data[i] = cython.cast(int32_t, value)
-        elif isinstance(ids, tuple):
-            for i in range(self.n):
-                value = index_of(ids[i], i)
-                if not 0 <= value < top:
-                    raise out_of_range(value, i, limit)
-                self.data[i] = cython.cast(int32_t, value)
-        else:
+        if not isinstance(ids, (list, tuple)):
             view: cython.const[int32_t][::1] = ids
             for i in range(self.n):
                 if not 0 <= view[i] < top:
                     raise out_of_range(view[i], i, limit)
                 self.data[i] = view[i]
+        elif not PyList_CheckExact(ids) or not self.plain(ids, top):
+            self.general(tuple(ids), limit)
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def plain(self, items: list, top: cython.long) -> cython.int:
+        """Unpack a list of nothing but ints in range, during which no Python code runs that could change it."""
+        i: cython.Py_ssize_t
+        value: cython.long
+        over: cython.int = 0
+        for i in range(self.n):
+            item = cython.cast(object, PyList_GET_ITEM(items, i))
+            if not PyLong_CheckExact(item):
+                return 0
+            value = PyLong_AsLongAndOverflow(item, cython.address(over))
+            if over or not 0 <= value < top:
+                return 0
+            self.data[i] = cython.cast(int32_t, value)
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def general(self, items: tuple, limit: object) -> cython.int:
+        """Unpack any integers, or raise for the first that is none or out of range."""
+        i: cython.Py_ssize_t
+        self.n = len(items)
+        free(self.data)
+        self.data = cython.cast(ids_p, malloc(4 * (self.n + 1)))
+        if self.data == cython.NULL:
+            raise MemoryError("No memory for ids.")
+        for i in range(self.n):
+            value = index_of(items[i], i)
+            if not 0 <= value < limit:
+                raise out_of_range(value, i, limit)
+            self.data[i] = value
+        return 0
 
     def __dealloc__(self):
         free(self.data)
@@ -139,8 +162,7 @@ def index_of(item: object, place: int) -> int:
     """Return an id given as any integer type; nothing else is coerced."""
     if isinstance(item, bool) or not hasattr(item, "__index__"):
         raise TypeError(f"ids[{place}] is {item!r:.60} of type {type(item).__name__}; an id is an int.")
-    value = item.__index__()
-    return value if -(2**31) <= value < 2**31 else (2**31 - 1 if value > 0 else -(2**31))
+    return operator.index(item)
 
 
 def out_of_range(value: int, place: int, limit: int) -> ValueError:
@@ -229,7 +251,7 @@ class Decoder:
                 open_ = False
             else:
                 open_ = self.piece(text, unpacked.data[i], open_ and kind != BYTE)
-        start = 1 if self.strip == 2 and text.used > 0 and text.data[0] == 32 else 0
+        start: uint64_t = 1 if self.strip == 2 and text.used > 0 and text.data[0] == 32 else 0
         return PyBytes_FromStringAndSize(cython.cast(cython.p_char, text.data) + start, text.used - start)
 
     @cython.cfunc
