@@ -20,6 +20,7 @@ from text_support import (
     SYMBOLS,
     any_text,
     byte_vocabulary,
+    corpora,
     cut,
     documents,
     drawn_text,
@@ -272,6 +273,32 @@ def test_bytes_and_text_agree(name: str, data: st.DataObject) -> None:
     if controls:
         with pytest.raises(ValueError, match=rf"^ids\[{controls[0]}\] is {row[controls[0]]}, the control token"):
             found.decode(row, special="raise")
+
+
+LONG_TEXTS = {
+    "corpora": lambda: "".join(corpora().values()) * 3,
+    "ascii": lambda: corpora()["en"] * 110,
+    "user-defined pieces": lambda: "[REF]" * 1000 + "a [REF]é[REF" * 100_000,
+    "one segment": lambda: "a" * 1_200_000,
+    "spaces": lambda: " " * 1_200_000,
+}
+
+
+@pytest.mark.parametrize("name", ("v3", "v7", "v3-tekken"))
+@pytest.mark.parametrize("case", LONG_TEXTS)
+def test_long_texts(name: str, case: str) -> None:
+    """Texts of more than a million characters take another way than the same in a batch."""
+    found, text = tokenizer(name), LONG_TEXTS[case]()
+    assert len(text) > 1 << 20
+    (row,) = found.encode_batch([text])
+    assert found.encode(text) == row
+    assert found.encode(text, bos=True, eos=True) == [found.bos_id, *row, found.eos_id]
+    assert found.encode_array(text, bos=True, eos=True).tolist() == [found.bos_id, *row, found.eos_id]
+    assert found.encode_array(text, eos=True).tolist() == [*row, found.eos_id]
+    assert found.count(text) == len(row)
+    assert found.decode(row) == text
+    with pytest.raises(ValueError, match=rf"^text\[{len(text)}\] is U\+D800"):
+        found.encode(text + "\ud800")
 
 
 def test_the_symbols_of_the_drawn_vocabularies_have_all_sizes() -> None:
