@@ -1,4 +1,4 @@
-"""Speed of the model on the CPU beside Hugging Face transformers: `python -m tests.benchmarks.model [--quick]`.
+"""Speed of the model on the CPU beside Hugging Face transformers: `python -m tests.benchmarks.model`.
 
 Both hold the same random weights and run in turns in one process, two threads, best of several rounds. Decoding is
 compared with what the machine's memory gives: a matrix-vector product over as many bytes as one token reads.
@@ -116,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, the small model only")
     parser.add_argument("--sizes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--rounds", type=int, default=3, help="times that each pair is measured")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, {THREADS} threads; milliseconds")
@@ -124,7 +125,7 @@ def main() -> None:
     with torch.inference_mode():
         for name in ["50M"] if options.quick else options.sizes:
             for dtype in (torch.float32, torch.bfloat16):
-                measure(name, dtype, 1 if options.quick else 3)
+                measure(name, dtype, 1 if options.quick else options.rounds)
 
 
 if __name__ == "__main__":
