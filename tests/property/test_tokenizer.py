@@ -296,7 +296,7 @@ def test_long_texts(name: str, case: str) -> None:
     assert found.encode_array(text, bos=True, eos=True).tolist() == [found.bos_id, *row, found.eos_id]
     assert found.encode_array(text, eos=True).tolist() == [*row, found.eos_id]
     assert found.count(text) == len(row)
-    assert found.decode(row) == text
+    assert found.decode(row) == (text.replace(SPACE, " ") if found.family == "sentencepiece" else text)
     with pytest.raises(ValueError, match=rf"^text\[{len(text)}\] is U\+D800"):
         found.encode(text + "\ud800")
 
