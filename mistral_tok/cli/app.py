@@ -12,6 +12,9 @@ COMMANDS = {
     "count": "mistral_tok.cli.count",
     "pieces": "mistral_tok.cli.pieces",
     "info": "mistral_tok.cli.info",
+    "chat-encode": "mistral_tok.cli.chat_encode",
+    "validate": "mistral_tok.cli.validate",
+    "parse": "mistral_tok.cli.parse",
     "bench": "mistral_tok.cli.bench",
 }
 """Name → module, whose `command` it is. A new command is a new module and a line here (and one in the README)."""
