@@ -3,30 +3,165 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mistral_tok.errors import MistralTokError, VocabularyError
+from mistral_tok.errors import (
+    ImageDecodeException,
+    InvalidAssistantMessageException,
+    InvalidFunctionCallException,
+    InvalidMediaException,
+    InvalidMessageStructureException,
+    InvalidRequestException,
+    InvalidSystemPromptException,
+    InvalidToolException,
+    InvalidToolMessageException,
+    InvalidToolSchemaException,
+    InvalidUserMessageException,
+    MistralCommonException,
+    MistralTokError,
+    TokenizerException,
+    UnsupportedTokenizerFeatureException,
+    VocabularyError,
+)
 from mistral_tok.tokenizer import Encoding, Tokenizer
 
 if TYPE_CHECKING:
+    from mistral_tok.chat.parse_stream import StreamParser
+    from mistral_tok.chat.schema import (
+        UATS,
+        AssistantMessage,
+        AudioChunk,
+        AudioURL,
+        AudioURLChunk,
+        ChatCompletionRequest,
+        ChatMessage,
+        ChunkTypes,
+        ConflictingContentException,
+        ContentChunk,
+        FIMRequest,
+        FinetuningAssistantMessage,
+        ForbiddenTextException,
+        Function,
+        FunctionCall,
+        FunctionName,
+        ImageChunk,
+        ImageURL,
+        ImageURLChunk,
+        InvalidShapeException,
+        JsonSchema,
+        MissingFieldException,
+        NamedToolChoice,
+        ReasoningEffort,
+        ReasoningFieldFormat,
+        ResponseFormat,
+        ResponseFormats,
+        Roles,
+        SpecialTokenPolicy,
+        SpeechRequest,
+        StreamingMode,
+        SystemMessage,
+        TextChunk,
+        ThinkChunk,
+        Tool,
+        ToolCall,
+        ToolChoice,
+        ToolChoiceEnum,
+        ToolMessage,
+        ToolTypes,
+        TranscriptionRequest,
+        UnknownTokenIdException,
+        UserMessage,
+        ValidationMode,
+        VocabularyFileException,
+    )
+    from mistral_tok.chat.tokenized import Tokenized
     from mistral_tok.encoding import BatchEncoding
     from mistral_tok.hf import MistralCommonTokenizer
+    from mistral_tok.mistral import MistralTokenizer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "UATS",
+    "AssistantMessage",
+    "AudioChunk",
+    "AudioURL",
+    "AudioURLChunk",
     "BatchEncoding",
+    "ChatCompletionRequest",
+    "ChatMessage",
+    "ChunkTypes",
+    "ConflictingContentException",
+    "ContentChunk",
     "Encoding",
+    "FIMRequest",
+    "FinetuningAssistantMessage",
+    "ForbiddenTextException",
+    "Function",
+    "FunctionCall",
+    "FunctionName",
+    "ImageChunk",
+    "ImageDecodeException",
+    "ImageURL",
+    "ImageURLChunk",
+    "InvalidAssistantMessageException",
+    "InvalidFunctionCallException",
+    "InvalidMediaException",
+    "InvalidMessageStructureException",
+    "InvalidRequestException",
+    "InvalidShapeException",
+    "InvalidSystemPromptException",
+    "InvalidToolException",
+    "InvalidToolMessageException",
+    "InvalidToolSchemaException",
+    "InvalidUserMessageException",
+    "JsonSchema",
+    "MissingFieldException",
+    "MistralCommonException",
     "MistralCommonTokenizer",
     "MistralTokError",
+    "MistralTokenizer",
+    "NamedToolChoice",
+    "ReasoningEffort",
+    "ReasoningFieldFormat",
+    "ResponseFormat",
+    "ResponseFormats",
+    "Roles",
+    "SpecialTokenPolicy",
+    "SpeechRequest",
+    "StreamParser",
+    "StreamingMode",
+    "SystemMessage",
+    "TextChunk",
+    "ThinkChunk",
+    "Tokenized",
     "Tokenizer",
+    "TokenizerException",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolChoiceEnum",
+    "ToolMessage",
+    "ToolTypes",
+    "TranscriptionRequest",
+    "UnknownTokenIdException",
+    "UnsupportedTokenizerFeatureException",
+    "UserMessage",
+    "ValidationMode",
     "VocabularyError",
+    "VocabularyFileException",
     "__version__",
 ]
 
-_LAZY = {"BatchEncoding": "mistral_tok.encoding", "MistralCommonTokenizer": "mistral_tok.hf"}
-"""What is imported when first asked for, because it needs libraries that take time to load."""
+_LAZY = {
+    "BatchEncoding": "mistral_tok.encoding",
+    "MistralCommonTokenizer": "mistral_tok.hf",
+    "MistralTokenizer": "mistral_tok.mistral",
+    "StreamParser": "mistral_tok.chat.parse_stream",
+    "Tokenized": "mistral_tok.chat.tokenized",
+}
+"""What is imported when first asked for, as the types of requests are: it needs libraries that take time to load."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name in __all__:
+        return getattr(import_module(_LAZY.get(name, "mistral_tok.chat.schema")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
