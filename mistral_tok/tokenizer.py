@@ -159,6 +159,8 @@ class Tokenizer:
         ValueError that names its index; with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
         """
         try:
+            if not bos and not eos:  # a short text takes less time than working out its ends
+                return self._encoder.encode(text)
             return self._encoder.encode(text, *self._ends(bos, eos))
         except (UnicodeEncodeError, TypeError) as error:
             return self._encoder.encode(self._mend(text, errors, error), *self._ends(bos, eos))
