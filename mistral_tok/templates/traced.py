@@ -1,0 +1,230 @@
+"""Text that remembers, for each character, whether the template wrote it or which message it came from.
+
+The template's own literals are `Traced` text of origin `TEMPLATE`; data is ordinary text. Operations keep origins
+where they know how. One that does not know gives ordinary text, which counts as data: trust can be lost, never won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, SupportsIndex
+
+
+class Origin(NamedTuple):
+    """Where characters come from: the part `path` of message `message`, or of the request where that is None."""
+
+    message: int | None
+    path: str
+
+
+class Run(NamedTuple):
+    """Characters `start:stop` of one origin (None: data of an unknown place), which begin at character `own` of it.
+
+    `generated` tells text between `{% generation %}` marks.
+    """
+
+    start: int
+    stop: int
+    origin: Origin | None
+    own: int = 0
+    generated: bool = False
+
+
+TEMPLATE = Origin(None, "template")
+"""The origin of the template's own text; compared by identity."""
+
+
+class Traced(str):
+    """A text with the runs that it consists of; otherwise an ordinary `str`, equal to one."""
+
+    __slots__ = ("runs",)
+    runs: tuple[Run, ...]
+
+    def __new__(cls, text: str, runs: Iterable[Run] = ()) -> Traced:
+        """Text that consists of `runs`; without any, data of an unknown place."""
+        self = super().__new__(cls, text)
+        self.runs = tuple(runs) or _unknown(text)
+        return self
+
+    def __str__(self) -> str:
+        return self
+
+    def __add__(self, other: str) -> str:
+        return join((self, other)) if isinstance(other, str) else NotImplemented
+
+    def __radd__(self, other: str) -> str:
+        return join((other, self)) if isinstance(other, str) else NotImplemented
+
+    def __mul__(self, times: SupportsIndex) -> str:
+        return join([self] * int(times))
+
+    __rmul__ = __mul__
+
+    def __getitem__(self, key: Any) -> str:
+        if not isinstance(key, slice):
+            at = range(len(self))[key]
+            return cut(self, at, at + 1)
+        start, stop, step = key.indices(len(self))
+        return cut(self, start, stop) if step == 1 else super().__getitem__(key)
+
+    def strip(self, chars: str | None = None) -> str:
+        """As `str.strip`."""
+        start = len(self) - len(super().lstrip(chars))
+        return cut(self, start, max(start, len(super().rstrip(chars))))
+
+    def lstrip(self, chars: str | None = None) -> str:
+        """As `str.lstrip`."""
+        return cut(self, len(self) - len(super().lstrip(chars)), len(self))
+
+    def rstrip(self, chars: str | None = None) -> str:
+        """As `str.rstrip`."""
+        return cut(self, 0, len(super().rstrip(chars)))
+
+    def removeprefix(self, prefix: str, /) -> str:
+        """As `str.removeprefix`."""
+        return cut(self, len(prefix) * self.startswith(prefix), len(self))
+
+    def removesuffix(self, suffix: str, /) -> str:
+        """As `str.removesuffix`."""
+        return cut(self, 0, len(self) - len(suffix) * self.endswith(suffix))
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+        """As `str.split`."""
+        return self._found(super().split(sep, maxsplit))
+
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+        """As `str.rsplit`."""
+        return self._found(super().rsplit(sep, maxsplit))
+
+    def splitlines(self, keepends: bool = False) -> list[str]:  # type: ignore[override]
+        """As `str.splitlines`."""
+        return self._found(super().splitlines(keepends))
+
+    def partition(self, sep: str, /) -> tuple[str, str, str]:
+        """As `str.partition`."""
+        return self._three(super().partition(sep))
+
+    def rpartition(self, sep: str, /) -> tuple[str, str, str]:
+        """As `str.rpartition`."""
+        return self._three(super().rpartition(sep))
+
+    def join(self, parts: Iterable[str], /) -> str:
+        """As `str.join`."""
+        return join(_between(self, list(parts)))
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:  # type: ignore[override]
+        """As `str.replace`."""
+        return replace(self, old, new, int(count))
+
+    def upper(self) -> str:
+        """As `str.upper`."""
+        return self._changed(super().upper())
+
+    def lower(self) -> str:
+        """As `str.lower`."""
+        return self._changed(super().lower())
+
+    def capitalize(self) -> str:
+        """As `str.capitalize`."""
+        return self._changed(super().capitalize())
+
+    def title(self) -> str:
+        """As `str.title`."""
+        return self._changed(super().title())
+
+    def _changed(self, text: str) -> str:
+        # Only the template's own text can be trusted to mean what it says after a change of case.
+        return Traced(text, self.runs) if len(text) == len(self) else text
+
+    def _found(self, parts: list[str]) -> list[str]:
+        """The parts, which stand in this text in order, as cuts of it."""
+        at, found = 0, []
+        for part in parts:
+            at = self.index(part, at)
+            found.append(cut(self, at, at + len(part)))
+            at += len(part)
+        return found
+
+    def _three(self, parts: tuple[str, str, str]) -> tuple[str, str, str]:
+        a, b = len(parts[0]), len(parts[0]) + len(parts[1])
+        return cut(self, 0, a), cut(self, a, b), cut(self, b, len(self))
+
+
+def literal(text: str) -> Traced:
+    """Text that the template wrote."""
+    return Traced(text, (Run(0, len(text), TEMPLATE),))
+
+
+def _unknown(text: str) -> tuple[Run, ...]:
+    return (Run(0, len(text), None),)
+
+
+def runs_of(text: str) -> tuple[Run, ...]:
+    """The runs of any text."""
+    return text.runs if isinstance(text, Traced) else _unknown(text)
+
+
+def is_template(text: str) -> bool:
+    """Whether the template wrote every character."""
+    return all(run.origin is TEMPLATE for run in runs_of(text))
+
+
+def cut(text: str, start: int, stop: int) -> str:
+    """Characters `start:stop` of a text."""
+    plain = str.__getitem__(text, slice(start, stop))
+    runs = [
+        Run(
+            max(run.start, start) - start,
+            min(run.stop, stop) - start,
+            run.origin,
+            run.own + max(0, start - run.start),
+            run.generated,
+        )
+        for run in runs_of(text)
+        if run.start < stop and run.stop > start
+    ]
+    return Traced(plain, runs)
+
+
+def join(parts: Iterable[str]) -> str:
+    """Texts behind each other; an ordinary text if all of them are."""
+    parts = list(parts)
+    text = "".join(parts)
+    if not any(isinstance(part, Traced) for part in parts):
+        return text
+    runs, at = [], 0
+    for part in parts:
+        runs += [run._replace(start=run.start + at, stop=run.stop + at) for run in runs_of(part) if run.stop > run.start]
+        at += len(part)
+    return Traced(text, runs)
+
+
+def _between(sep: str, parts: list[str]) -> list[str]:
+    found: list[str] = []
+    for part in parts:
+        found += [sep, part] if found else [part]
+    return found
+
+
+def joined(sep: str, parts: list[str]) -> str:
+    """`sep.join(parts)` that keeps origins also where `sep` is an ordinary text."""
+    return join(_between(sep, parts))
+
+
+def replace(text: str, old: str, new: str, count: int = -1) -> str:
+    """`text.replace(old, new, count)`. What the template puts in place of data is data: users could ask for it."""
+    if not isinstance(text, Traced) and not isinstance(new, Traced):
+        return text.replace(old, new, count)
+    if not old:
+        return str.replace(text, old, new, count)
+    parts, at = [], 0
+    while count != 0 and (found := text.find(old, at)) >= 0:
+        gone = cut(text, found, found + len(old))
+        parts += [cut(text, at, found), new if is_template(gone) or not is_template(new) else "".join(new)]
+        at, count = found + len(old), count - 1
+    return join([*parts, cut(text, at, len(text))])
+
+
+def marked(text: str) -> str:
+    """The text as one that the assistant generated."""
+    return Traced(text, [run._replace(generated=True) for run in runs_of(text)])
