@@ -63,6 +63,17 @@ class Linear(nn.Linear):
         return project(input, self.weight)
 
 
+def adjacent(weights: list[Tensor]) -> Tensor | None:
+    """One view of matrices that already lie behind one another, as after a move that changed nothing; else None."""
+    first = weights[0]
+    place, storage = first.data_ptr(), first.untyped_storage().data_ptr()
+    for weight in weights:
+        if not weight.is_contiguous() or weight.data_ptr() != place or weight.untyped_storage().data_ptr() != storage:
+            return None
+        place += weight.numel() * weight.element_size()
+    return first.as_strided((sum(len(w) for w in weights), first.shape[1]), (first.shape[1], 1))
+
+
 class Joined(nn.Module):
     """Base of a module some of whose `Linear`s read the same input and share one block of memory.
 
@@ -74,6 +85,7 @@ class Joined(nn.Module):
     _joined: Tensor | None = None
     _names: tuple[str, ...] = ()
     _starts: tuple[int, ...] = ()
+    _sizes: list[int]
 
     def join(self, *names: str) -> None:
         """Lay the weights of `names` behind one another, in that order; at most these weights are copied."""
@@ -85,8 +97,11 @@ class Joined(nn.Module):
         weights = [m.weight.data for m in maps]
         if weights[0].is_meta or len({(w.dtype, w.device) for w in weights}) > 1:
             return
-        self._joined = torch.cat(weights)
-        parts = torch.split(self._joined, [len(w) for w in weights])
+        self._joined = adjacent(weights)
+        if self._joined is None:
+            self._joined = torch.cat(weights)
+        self._sizes = [len(w) for w in weights]
+        parts = self._joined.split_with_sizes(self._sizes)
         self._starts = tuple(part.data_ptr() for part in parts)
         for m, part in zip(maps, parts, strict=True):
             m.weight.data = part
@@ -96,11 +111,16 @@ class Joined(nn.Module):
         maps: list[Any] = [self._modules[name] for name in self._names]
         if self._joined is None or torch.compiler.is_compiling() or torch.is_grad_enabled() or not self._intact(maps):
             return tuple(m(x) for m in maps)
-        return torch.split(project(x, self._joined), [m.out_features for m in maps], dim=-1)
+        if x.device.type == "cpu" and x.numel() > FEW_ROWS * x.shape[-1]:
+            return tuple(m(x) for m in maps)  # bound by arithmetic, and better followed by whole tensors than by parts
+        return project(x, self._joined).split_with_sizes(self._sizes, dim=-1)
 
     def _intact(self, maps: list[Any]) -> bool:
         for m, start in zip(maps, self._starts, strict=True):
-            if type(m) is not Linear or m._forward_hooks or m._forward_pre_hooks or m.weight.data_ptr() != start:
+            if type(m) is not Linear or m._forward_hooks or m._forward_pre_hooks:
+                return False
+            weight: Any = m._parameters["weight"]  # past the slow lookup of attributes
+            if weight.data_ptr() != start:
                 return False
         return True
 
@@ -131,4 +151,6 @@ class MLP(Joined):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.each(x)
-        return self.down_proj(ACTIVATIONS[self.activation](gate) * up)  # type: ignore[no-any-return]
+        gated = ACTIVATIONS[self.activation](gate)
+        gated = gated * up if torch.is_grad_enabled() else gated.mul_(up)
+        return self.down_proj(gated)  # type: ignore[no-any-return]

@@ -222,8 +222,10 @@ class MistralModel(Pretrained):
         states, weights = [x], []
         for block in self.layers:
             x, w = checkpoint(block, x, context, use_reentrant=False) if recompute else block(x, context)
-            states.append(x)
-            weights.append(w)
+            if output_hidden_states:
+                states.append(x)
+            if output_attentions:
+                weights.append(w)
         x = states[-1] = self.norm(x)
         return ModelOutput(
             x,

@@ -7,7 +7,6 @@ import warnings
 
 import pytest
 import torch
-
 from mistral_tok.model import ModelError
 
 from .pairs import EXACT, padded, random_ids, small

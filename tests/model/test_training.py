@@ -107,6 +107,19 @@ def test_copies_pickles_and_moves() -> None:
     assert twin.bfloat16().dtype == torch.bfloat16
 
 
+@torch.no_grad()
+def test_moves_that_change_nothing_copy_nothing() -> None:
+    model = small()
+    ids = random_ids(1, 5)
+    expected = model(ids).logits
+    places = [p.data_ptr() for p in model.parameters()]
+    assert [p.data_ptr() for p in model.to("cpu", torch.float32).parameters()] == places
+    model.share_memory()
+    assert all(p.is_shared() for p in model.parameters())
+    torch.testing.assert_close(model(ids).logits, expected, **EXACT)
+    assert all(block.mlp._joined.is_shared() for block in model.model.layers)
+
+
 def test_parameter_names_are_transformers() -> None:
     ours, theirs = pair(tie_word_embeddings=True)
     assert [n for n, _ in ours.named_parameters()] == [n for n, _ in theirs.named_parameters()]
