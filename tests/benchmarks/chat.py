@@ -175,8 +175,9 @@ def bulk(variant: str, count: int) -> None:
             tokenizer.encode_chat_completion(request).assistant_mask  # noqa: B018
 
     def together() -> None:
-        for done in tokenizer.encode_batch(requests, threads=2):
-            done.assistant_mask  # noqa: B018
+        for start in range(0, count, 64):
+            for done in tokenizer.encode_batch(requests[start : start + 64], threads=2):
+                done.assistant_mask  # noqa: B018
 
     def theirs_alone() -> None:
         for request in few:
