@@ -39,6 +39,12 @@ def head(row: Format, mode: str) -> list[str]:
             f"A single message must be a user or system message, got role \\'' ~ {last} ~ '\\' (at $.messages[0]).",
         ),
     ]
+    lines.append(
+        refuse(
+            f"continued and {last} != 'assistant'",
+            "continue_final_message=True requires the final message to be an assistant message.",
+        )
+    )
     if mode == "test":
         lines.append(
             refuse(
@@ -58,8 +64,9 @@ def head(row: Format, mode: str) -> list[str]:
         )
     lines.append(f"{{%- set allowed = {json.dumps(NEXT)} -%}}".replace('"', "'"))
     names = "before='', text='', open=false, plain=true, media=0, calls=[]"
-    names += ", unanswered=0" if row.pairing == "count" else ", ids=[], seen=[], order=[], results=[]"
+    names += ", unanswered=0" if row.pairing == "count" else ", ids=[], seen=[], results=[]"
     names += ", last_user=-1" if row.tools == "last user" or row.system == "last user" else ""
+    names += ", spoken=false" if not row.inst_tokens else ""
     names += ", system='', asked=false" if row.system != "in place" else ", asked=false"
     lines.append(f"{{%- set ns = namespace({names}) -%}}")
     return lines
@@ -119,7 +126,7 @@ def system_text(row: Format) -> list[str]:
         "            {%- set ns.text = '' -%}",
         "            {%- for chunk in message['content'] -%}",
         "                " + refuse("chunk.type != 'text'", f"Unexpected content chunk types in system message: ' ~ chunk.type ~ ' {AT}"),
-        "                {%- set ns.text = ns.text + (%s if ns.text and chunk.text else '') + chunk.text -%%}" % repr(row.glue),
+        f"                {{%- set ns.text = ns.text + ({row.glue!r} if ns.text and chunk.text else '') + chunk.text -%}}",
         "            {%- endfor -%}",
         "            {%- set ns.system = ns.system + ns.text + '\\n\\n' -%}",
         "        {%- endif -%}",
@@ -159,7 +166,7 @@ def inserted_user(row: Format) -> list[str]:
     if row.inst_tokens:
         return start + lines
     # In v1 the inserted turn has taken the system text.
-    return [*start, *lines[:-1], "    {%- set ns.system = '' -%}", lines[-1]]
+    return [*start, *lines[:-1], "    {%- set ns.system = '' -%}{%- set ns.spoken = true -%}", lines[-1]]
 
 
 def _tools() -> str:
@@ -218,9 +225,10 @@ def content(row: Format, can: Capabilities) -> list[str]:
         "{#- Texts of neighbouring messages of one role are joined. -#}",
         f"{{%- if role != ns.before {apart} -%}}",
         "    {%- set ns.text = '' -%}{%- set ns.open = false -%}{%- set ns.plain = true -%}",
-        "    {%- set ns.media = 0 -%}{%- set ns.calls = [] -%}",
+        "    {%- set ns.media = 0 -%}{%- if role != 'tool' -%}{%- set ns.calls = [] -%}{%- endif -%}",
         "{%- endif -%}",
         "{%- set content = message['content'] -%}",
+        refuse("role != 'assistant' and (content is not defined or content is none)", f"A message needs content {AT}"),
     ]
     if row.thinking and can.thinking:
         lines += [
@@ -228,8 +236,14 @@ def content(row: Format, can: Capabilities) -> list[str]:
             "{%- if role == 'assistant' and thought is string -%}",
             "    {%- set ns.text = ns.text + '[THINK]' + thought + '[/THINK]' -%}",
             "    {%- set ns.open = false -%}{%- set ns.plain = false -%}",
+            "    {%- for chunk in ([] if content is string else content or []) -%}",
+            "        " + refuse("chunk.type == 'thinking'", "A message cannot have thinking chunks and a field `reasoning` or `reasoning_content`."),
+            "    {%- endfor -%}",
             "{%- endif -%}",
         ]
+    else:
+        thought = "role == 'assistant' and (message.reasoning is string or message.reasoning_content is string)"
+        lines.append(refuse(thought, f"Unexpected content chunk types in assistant message: ThinkChunk {AT}"))
     lines += [
         "{%- if content is string -%}",
         "    {%- if content -%}",
@@ -342,8 +356,8 @@ def user(row: Format) -> list[str]:
     elif row.system == "last user":
         lines.append("{{- '[INST]' }}{{ ns.system if loop.index0 == ns.last_user }}{{ ns.text }}{{ '[/INST]' -}}")
     else:
-        lines.append("{{- '[INST] ' }}{{ ns.system }}{{ ns.text }}{{ ' [/INST]' -}}")
-        lines.append("{%- set ns.system = '' -%}")
+        lines.append("{{- ' [INST] ' if ns.spoken else '[INST] ' }}{{ ns.system }}{{ ns.text }}{{ ' [/INST]' -}}")
+        lines.append("{%- set ns.system = '' -%}{%- set ns.spoken = true -%}")
     return lines
 
 
@@ -378,6 +392,8 @@ def assistant(row: Format, generation: bool) -> list[str]:
         *_calls(row),
         "{%- if not (loop.last and (continued or message.prefix)) -%}{{- eos_token -}}{%- endif -%}",
     ]
+    if not row.inst_tokens:
+        body.append("{%- set ns.spoken = false -%}")
     if generation:
         body = ["{%- generation -%}", *body, "{%- endgeneration -%}"]
     if row.calls and not row.old_calls:
@@ -425,9 +441,9 @@ def tool(row: Format) -> list[str]:
         "{#- Results are written at the end of their group, in the order of the calls. -#}",
         "{%- set ns.results = ns.results + [{'id': message['tool_call_id'], 'text': ns.text}] -%}",
         "{%- if following != 'tool' -%}",
-        "    {%- for id in (ns.order or [ns.results[0].id]) -%}",
+        "    {%- for call in ns.calls or ns.results -%}",
         "        {%- for result in ns.results -%}",
-        "            {%- if result.id == id -%}",
+        "            {%- if result.id == call.id -%}",
         f"                {{{{- '[TOOL_RESULTS]' }}}}{before}{{{{ result.text }}}}{{{{ '[/TOOL_RESULTS]' -}}}}",
         "            {%- endif -%}",
         "        {%- endfor -%}",
