@@ -208,17 +208,8 @@ class MistralModel(Pretrained):
         if past_key_values is None and self._wants_cache(use_cache) and not recompute:
             past_key_values = GrowingCache(self.config)
         layout = self._layout(x, attention_mask, document_ids, past_key_values, cache_position)
-        positions = positions_of(layout.queries) if position_ids is None else position_ids
         backend = "eager" if output_attentions else self.attention
-        explicit = attention_mask if attention_mask is not None and attention_mask.dim() == 4 else None
-        if explicit is not None:
-            mask = explicit_mask(explicit, layout, backend, x.dtype)
-        else:
-            mask = prepare_mask(layout, backend, x.dtype)
-        frequencies = inverse_frequencies(self.config.head_dim, self.config.rope_theta, x.device)
-        rotation = rotations(positions, frequencies, x.dtype)
-        context = Context(rotation, mask, layout.causal and explicit is None, backend, past_key_values)
-
+        context = self._context(x, layout, position_ids, attention_mask, backend, past_key_values)
         states, weights = [x], []
         for block in self.layers:
             x, w = checkpoint(block, x, context, use_reentrant=False) if recompute else block(x, context)
@@ -233,6 +224,23 @@ class MistralModel(Pretrained):
             tuple(states) if output_hidden_states else None,
             tuple(weights) if output_attentions else None,
         )
+
+    def _context(
+        self,
+        x: Tensor,
+        layout: Layout,
+        positions: Tensor | None,
+        mask: Tensor | None,
+        backend: str,
+        cache: Cache | None,
+    ) -> Context:
+        if positions is None:
+            positions = positions_of(layout.queries)
+        frequencies = inverse_frequencies(self.config.head_dim, self.config.rope_theta, x.device)
+        rotation = rotations(positions, frequencies, x.dtype)
+        if mask is not None and mask.dim() == 4:
+            return Context(rotation, explicit_mask(mask, layout, backend, x.dtype), False, backend, cache)
+        return Context(rotation, prepare_mask(layout, backend, x.dtype), layout.causal, backend, cache)
 
     def _wants_cache(self, use_cache: bool | None) -> bool:
         return self.config.use_cache and not self.training if use_cache is None else use_cache

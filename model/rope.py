@@ -28,8 +28,7 @@ def rotations(positions: Tensor, frequencies: Tensor, dtype: torch.dtype) -> tup
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair of (batch, length, heads, head_dim) by its position's angle."""
     cos, sin = rotation
-    swapped = x.roll(x.shape[-1] // 2, dims=-1)
-    return torch.addcmul(x * cos, swapped, sin)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
 
 def interleaved_to_half(weight: Tensor, heads: int) -> Tensor:
