@@ -6,7 +6,7 @@ from typing import Any
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 TEXTS = frozenset({"title", "description", "format"})
-ANYTHING = frozenset({"default", "const"})
+ANYTHING = frozenset({"default", "const", "nullable", "prefixItems"})
 
 
 def problem(schema: Any) -> str | None:

@@ -310,7 +310,7 @@ class Decoder:
                     parts.append(self.utf8(text, start, strict))
                 start = text.used
             self.control(ids.data[i], i, special, text)
-            if text.used > start:
+            if special == KEEP and text.used > start:
                 parts.append(self.utf8(text, start, False))
                 start = text.used
         if not parts:

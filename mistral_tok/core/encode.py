@@ -322,7 +322,8 @@ class Encoder:
             k += 1
         for part, ends in self.splitter(text):
             if ends is None:
-                worker.reserve(k + 2)
+                if not worker.reserve(k + 2):
+                    raise MemoryError("No memory to encode a text.")
                 worker.ids[k] = part
                 k += 1
                 continue
@@ -333,7 +334,8 @@ class Encoder:
             if k < 0:
                 raise MemoryError("No memory to encode a text.")
         if tail >= 0:
-            worker.reserve(k + 2)
+            if not worker.reserve(k + 2):
+                raise MemoryError("No memory to encode a text.")
             worker.ids[k] = tail
             k += 1
         return k

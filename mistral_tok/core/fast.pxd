@@ -28,6 +28,7 @@ cdef extern from "fast.h" nogil:
         uint32_t longest
         uint8_t marked
         uint8_t ties
+        uint8_t ascii_words
         uint8_t split_spaces
 
     ctypedef struct mt_slot:
@@ -56,6 +57,8 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_join_hash(uint32_t a, uint32_t b)
     bint mt_joins_hashed(const mt_tables *t, uint32_t a, uint32_t b)
     bint mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_t last, uint8_t first)
+    bint mt_class_joins(uint32_t a, uint32_t b)
+    int mt_cut_ascii(const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room)
     uint8_t mt_class(const mt_tables *t, uint32_t c)
     void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1)
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)

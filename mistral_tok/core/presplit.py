@@ -11,6 +11,7 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_char,
     mt_class,
+    mt_cut_ascii,
     mt_may_join,
     tables_p,
 )
@@ -45,6 +46,10 @@ def cut(
     c: uint32_t
     size: uint32_t = 0
     while i < n and count < room:
+        if t.ascii_words and p[i] < 128:
+            count += mt_cut_ascii(p, n, cython.address(i), ends + count, room - count)
+            if count == room:
+                break
         previous = mt_char(p + i, cython.address(size))
         i += size
         if previous == SPACE_MARK and t.marked:

@@ -3,13 +3,25 @@
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import bytes_p
+from cython.cimports.mistral_tok.core.fast import bytes_p, mt_class_joins
 
 
 @cython.cfunc
 def start(section: object) -> bytes_p:
     view: cython.const[uint8_t][::1] = section
     return cython.NULL if view.shape[0] == 0 else cython.address(view[0])
+
+
+@cython.cfunc
+def words_only(joins: bytes_p) -> cython.bint:
+    """Tell whether the class rule joins whatever the vocabulary joins among ASCII characters."""
+    a: uint32_t
+    b: uint32_t
+    for a in range(128):
+        for b in range(128):
+            if joins[(a << 7) | b] and not mt_class_joins(a, b):
+                return False
+    return True
 
 
 @cython.cclass
@@ -50,3 +62,6 @@ class Tables:
         self.t.marked = marked
         self.t.ties = ties
         self.t.split_spaces = split_spaces
+        self.t.ascii_words = (
+            not split_spaces and len(sections["ascii_joins"]) == 128 * 128 and words_only(self.t.ascii_joins)
+        )

@@ -29,10 +29,10 @@ def verify(tables: Tables, sections: dict) -> None:
         need(size >= 8 and size & (size - 1) == 0, name)
     need(0 < n <= total and 0 < tables.t.longest < 1 << 20 and tables.t.joins_shift < 32, "sizes")
     need(offsets_fit(tables, len(sections["blob"])), "offsets")
-    need(below(sections["byte_symbols"], n) and below(sections["rule_result"], total), "symbols")
+    need(below(sections["byte_symbols"], n) and below(sections["rule_result"], n), "symbols")
     need(below(sections["user_defined"], n), "user_defined")
     need(hash_fits(sections["piece_hash"], total), "piece_hash")
-    need(pairs_fit(sections["pairs"], tables.t.n_rules, total), "pairs")
+    need(pairs_fit(tables, sections["pairs"]), "pairs")
     need(classes_fit(sections["class_index"], len(sections["classes"])), "classes")
 
 
@@ -81,16 +81,33 @@ def hash_fits(section: object, total: uint32_t) -> cython.bint:
 
 
 @cython.cfunc
-def pairs_fit(section: object, rules: uint32_t, total: uint32_t) -> cython.bint:
+def pairs_fit(tables: Tables, section: object) -> cython.bint:
+    """Check the pairs. What two symbols merge into is as long as they are together, or writing would go astray."""
     values: cython.const[uint64_t][::1] = memoryview(section).cast("B").cast("Q")
     gap: cython.bint = False
     i: cython.Py_ssize_t
+    left: uint64_t
+    right: uint64_t
+    rule: uint64_t
     for i in range(values.shape[0]):
         if values[i] == MT_EMPTY:
             gap = True
-        elif values[i] & MT_NO_RULE >= rules:
+            continue
+        left = values[i] >> 43
+        right = (values[i] >> 22) & 0x1FFFFF
+        rule = values[i] & MT_NO_RULE
+        if left >= tables.t.n_symbols or right >= tables.t.n_symbols or rule >= tables.t.n_rules:
+            return False
+        if size_of(tables, left) + size_of(tables, right) != size_of(tables, tables.t.rule_result[rule]):
             return False
     return gap
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def size_of(tables: Tables, symbol: uint64_t) -> uint32_t:
+    return tables.t.offsets[symbol + 1] - tables.t.offsets[symbol]
 
 
 @cython.cfunc
