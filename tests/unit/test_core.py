@@ -274,9 +274,12 @@ def test_lies_that_would_lead_astray(kind: str, section: str, value: str) -> Non
     parts = sections(make_image(HONEST[kind]))
     n, total = len(parts["kinds"]), len(parts["offsets"]) // 4 - 1
     assert total > n or kind == "level"
-    lie = {"a symbol that is no piece": total - 1, "a piece of another size": 0, "a longer piece": n - 1}[value]
     used = next(slot for (slot,) in struct.iter_unpack("<Q", parts["pairs"]) if slot != 2**64 - 1) & 0x3FFFFF
     place = used if section == "rule_result" else 0
+    ends = memoryview(parts["offsets"]).cast("I")
+    size = ends[(made := memoryview(parts["rule_result"]).cast("I")[used]) + 1] - ends[made]
+    other = next(i for i in range(n) if ends[i + 1] - ends[i] != size)
+    lie = {"a symbol that is no piece": total - 1, "a piece of another size": other, "a longer piece": n - 1}[value]
     with pytest.raises(VocabularyError, match="damaged"):
         Image(packed({**parts, section: changed(parts[section], place, lie)}))
 
