@@ -20,7 +20,7 @@ from .dequantize import dequantize
 from .errors import WeightsError
 from .gguf import GGUFFile, read_gguf
 
-PIECE = 1 << 22
+PIECE = 1 << 20
 """Elements copied at once: bounds what loading needs beside the weights."""
 
 BLOCK_PIECE = 1 << 18
