@@ -1,7 +1,18 @@
 """Jinja chat templates: those on board, a renderer that is safe, and a check against the official encoder."""
 
+from mistral_tok.templates.board import Capabilities, capabilities, chat_template, template_for
 from mistral_tok.templates.errors import TemplateException, TemplateLimitError, TemplateRefusal
 from mistral_tok.templates.limits import Limits
 from mistral_tok.templates.template import ChatTemplate
 
-__all__ = ["ChatTemplate", "Limits", "TemplateException", "TemplateLimitError", "TemplateRefusal"]
+__all__ = [
+    "Capabilities",
+    "ChatTemplate",
+    "Limits",
+    "TemplateException",
+    "TemplateLimitError",
+    "TemplateRefusal",
+    "capabilities",
+    "chat_template",
+    "template_for",
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mistral_tok.chat.formats import FORMATS, Format
 from mistral_tok.errors import TokenizerException
-from mistral_tok.templates import parts
+from mistral_tok.templates import parts, turns
 
 if TYPE_CHECKING:
     from mistral_tok.tokenizer import Tokenizer
@@ -76,14 +77,17 @@ def chat_template(
         *_indented(parts.structure(row, mode), 1),
         *_indented(parts.content(row, can), 1),
         *_indented(parts.calls(row, mode), 1),
-        *_indented(_turns(row, generation), 1),
+        *_indented(_turns(row, can, generation), 1),
         "    {%- set ns.before = role -%}",
         "{%- endfor -%}",
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return text if can.images or can.audio or (can.thinking and row.thinking) else _only_text(text)
 
 
-def template_for(tokenizer: Tokenizer, *, version: str | None = None, mode: Mode = "test", generation: bool = False) -> str:
+def template_for(
+    tokenizer: Tokenizer, *, version: str | None = None, mode: Mode = "test", generation: bool = False
+) -> str:
     """The chat template of a vocabulary, with all that it can.
 
     >>> from mistral_tok import Tokenizer
@@ -93,12 +97,16 @@ def template_for(tokenizer: Tokenizer, *, version: str | None = None, mode: Mode
     return chat_template(version or tokenizer.version, capabilities(tokenizer), mode=mode, generation=generation)
 
 
-def _turns(row: Format, generation: bool) -> list[str]:
+def _turns(row: Format, can: Capabilities, generation: bool) -> list[str]:
     """What is written at the end of a group of messages of one role."""
-    lines = ["{%- if following != role or role == 'tool'" + (" or role == 'system'" if row.system == "in place" else "") + " -%}"]
-    written = [("user", parts.user(row)), ("assistant", parts.assistant(row, generation))]
+    lines = [
+        "{%- if following != role or role == 'tool'"
+        + (" or role == 'system'" if row.system == "in place" else "")
+        + " -%}"
+    ]
+    written = [("user", turns.user(row, can)), ("assistant", turns.assistant(row, generation))]
     if row.results:
-        written.append(("tool", parts.tool(row)))
+        written.append(("tool", turns.tool(row)))
     if row.system == "in place":
         written.append(("system", ["{{- '[SYSTEM_PROMPT]' }}{{ ns.text }}{{ '[/SYSTEM_PROMPT]' -}}"]))
     for nth, (role, body) in enumerate(written):
@@ -107,6 +115,18 @@ def _turns(row: Format, generation: bool) -> list[str]:
     return [*lines, "    {%- endif -%}", "{%- endif -%}"]
 
 
+def _only_text(text: str) -> str:
+    """The template without what only images, recordings and thoughts need: text is open where there is any."""
+    for variable, first in (("open", "false"), ("plain", "true"), ("media", "0")):
+        text = re.sub(rf"{{%- set ns\.{variable} = (true|false|0) -%}}", "", text)
+        text = text.replace(f"{variable}={first}, ", "")
+    text = (
+        text.replace("not ns.open and ns.plain", "not ns.text")
+        .replace("ns.plain and ", "")
+        .replace("ns.open", "ns.text")
+    )
+    return re.sub(r"\n *(?=\n)", "", text)
+
+
 def _indented(lines: list[str], depth: int) -> list[str]:
     return ["    " * depth + line for line in lines]
-

@@ -16,6 +16,7 @@ from jinja2.environment import Environment
 from jinja2.exceptions import TemplateError
 
 from mistral_tok.templates.errors import TemplateException
+from mistral_tok.templates.names import LOOP, METHODS
 from mistral_tok.templates.traced import literal
 
 KEPT = 64
@@ -47,7 +48,7 @@ class Generator(CodeGenerator):
         self._comparing = 0
 
     def _literal(self, text: str) -> str:
-        if not self.traced or self._comparing:
+        if not self.traced or self._comparing or not text:
             return repr(text)
         name = f"literal_{len(self.literals)}"
         self.literals[name] = literal(text)
@@ -94,10 +95,45 @@ class Generator(CodeGenerator):
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
         if not isinstance(node.arg, nodes.Const) or not isinstance(node.arg.value, str):
             super().visit_Getitem.__wrapped__(self, node, frame)  # type: ignore[attr-defined]
+        else:
+            self._field(node.node, "getitem", "kind_of({0}) is dict", node.arg.value, frame)
+
+    @optimizeconst
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
+        name = node.attr
+        if isinstance(node.node, nodes.Name) and node.node.name == "loop" and name in LOOP:
+            self._field(node.node, "getattr", "kind_of({0}) is LoopContext", name, frame)
+        elif name in METHODS:
+            self._write_slow(node.node, "getattr", name, frame)
+        else:
+            self._field(node.node, "getattr", "kind_of({0}) in MAPPINGS", name, frame)
+
+    def _field(self, owner: nodes.Expr, slow: str, test: str, name: str, frame: Frame) -> None:
+        """A field of a variable, directly where the variable is of the usual kind: calls cost most of the time."""
+        if not isinstance(owner, nodes.Name) or frame.symbols.find_ref(owner.name) is None:
+            self._write_slow(owner, slow, name, frame)
             return
-        self.write("environment.getitem(")
-        self.visit(node.node, frame)
-        self.write(f", {node.arg.value!r})")
+        variable = frame.symbols.ref(owner.name)
+        test = test.format(variable)
+        if "LoopContext" in test:
+            self.write(f"({variable}.{name} if {test} else ")
+        else:
+            self.write(f"({variable}[{name!r}] if {test} and {name!r} in {variable} else ")
+        self._write_slow(owner, slow, name, frame)
+        self.write(")")
+
+    def _write_slow(self, owner: nodes.Expr, slow: str, name: str, frame: Frame) -> None:
+        self.write(f"environment.{slow}(")
+        self.visit(owner, frame)
+        self.write(f", {name!r})")
+
+    @optimizeconst
+    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
+        self.write("plus(context, ")
+        self.visit(node.left, frame)
+        self.write(", ")
+        self.visit(node.right, frame)
+        self.write(")")
 
 
 class TracedGenerator(Generator):
@@ -125,11 +161,15 @@ def compiled(source: str, traced: bool) -> Compiled:
             raise TemplateException(
                 f"A chat template stands alone: {type(node).__name__.lower()} in line {node.lineno} is not allowed."
             )
+        for place in tree.find_all(nodes.NSRef):
+            if place.attr.startswith("_"):
+                raise TemplateException(f"A namespace cannot hold {place.attr!r} (line {place.lineno}).")
         for loop in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
-            loop.body.insert(0, nodes.ExprStmt(nodes.Const(_TICK)))
+            loop.body.insert(0, nodes.ExprStmt(nodes.Const(_TICK)))  # type: ignore[attr-defined]
         generator = (TracedGenerator if traced else Generator)(sandbox, None, None)
         generator.visit(tree)
-        code = compile(generator.stream.getvalue(), "<chat template>", "exec")
+        text: str = generator.stream.getvalue()  # type: ignore[attr-defined]
+        code = compile(text, "<chat template>", "exec")
     except TemplateError as error:
         if isinstance(error, TemplateException):
             raise

@@ -15,21 +15,22 @@ from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.runtime import Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace, _PassArg
+from jinja2.utils import Namespace, _PassArg, missing
 
 from mistral_tok.templates.errors import TemplateException, TemplateRefusal
 from mistral_tok.templates.limits import Budget, Limits, binary, check_format, check_numbers
+from mistral_tok.templates.names import LOOP, METHODS
 from mistral_tok.templates.traced import Origin, Run, Traced, is_template, join, joined, marked, replace, runs_of
 
-CHEAP = frozenset("length count first last default d trim upper lower int float abs".split())
+CHEAP = frozenset(("length", "count", "first", "last", "default", "d", "trim", "upper", "lower", "int", "float", "abs"))
 """Filters whose work is bounded by the size of what they are given."""
 
 PLAIN = (str, int, float, bool, list, tuple, dict, type(None))
-METHODS = frozenset(name for kind in (dict, list, tuple) for name in dir(kind))
-LOOP = frozenset({"index", "index0", "first", "last", "nextitem", "previtem", "length"})
-SPACE = "_Namespace__attrs"
+
+ABSENT = 1000
+"""Names for which the absent value is remembered."""
 
 running: ContextVar[Budget] = ContextVar("running")
 """The budget of the rendering that is going on, for helpers that are not given a context."""
@@ -45,18 +46,20 @@ class Running(Context):
         return self.budget
 
 
-class Space(Namespace):
-    """`namespace()` without names that lead into Python."""
+class Space(Namespace, dict[str, Any]):
+    """`namespace()` without names that lead into Python; a dict, for speed."""
 
     def __init__(*args: Any, **named: Any) -> None:
         attributes = dict(*args[1:], **named)
         for name in attributes:
             _check_name(name)
-        Namespace.__init__(args[0], attributes)
+        dict.__init__(args[0], attributes)
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        _check_name(name)
-        object.__getattribute__(self, SPACE)[name] = value
+    __setitem__ = dict.__setitem__
+    """The compiler has checked the name."""
+
+    def __repr__(self) -> str:
+        return "<Namespace>"
 
 
 def _check_name(name: object) -> None:
@@ -86,11 +89,28 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """One for each form of compiled templates; shared by all threads."""
 
     context_class = Running
+    absent: dict[str, Undefined]
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """An operator whose result can be large."""
         return binary(context.budget, operator, left, right)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """`obj[argument]`."""
+        if type(obj) is dict and type(argument) is str and argument not in METHODS:
+            found = obj.get(argument, missing)
+            return found if found is not missing else self._absent(argument)
+        return super().getitem(obj, argument)
+
+    def _absent(self, name: str) -> Undefined:
+        """What a dict has under a name that it lacks; made once for each name, as messages lack most of them."""
+        found = self.absent.get(name)
+        if found is None:
+            found = self.undefined(obj={}, name=name)
+            if len(self.absent) < ABSENT:
+                self.absent[name] = found
+        return found
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`; keys of dicts and names of namespaces directly."""
@@ -99,10 +119,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             try:
                 return obj[attribute]
             except KeyError:
-                return self.undefined(obj=obj, name=attribute)
+                return self._absent(attribute)
         if kind is Space:
             try:
-                return object.__getattribute__(obj, SPACE)[attribute]
+                return obj[attribute]
             except KeyError:
                 return self.undefined(obj=obj, name=attribute)
         if kind is LoopContext and attribute in LOOP:
@@ -116,7 +136,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         offers = isinstance(obj, PLAIN) or type(obj).__module__ in ("jinja2.runtime", "jinja2.utils")
         return offers or not callable(value)
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: B902, N805
+    def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: N805
         """Call a function, macro or method; those that can make much of little are checked."""
         __context.tick()
         if not isinstance(__obj, Macro):
@@ -285,7 +305,21 @@ def _check_growth(budget: Budget, name: str, value: Any, args: tuple[Any, ...], 
         budget.fits(number)
 
 
-HELPERS = {"show": show, "concatenated": concatenated}
+def plus(context: Any, left: Any, right: Any) -> Any:
+    """`left + right`."""
+    if type(left) is str and type(right) is str and len(left) + len(right) <= context.budget.output:
+        return left + right
+    return binary(context.budget, "+", left, right)
+
+
+HELPERS = {
+    "show": show,
+    "concatenated": concatenated,
+    "plus": plus,
+    "kind_of": type,
+    "LoopContext": LoopContext,
+    "MAPPINGS": frozenset({dict, Space}),
+}
 """Names that compiled templates use."""
 
 
@@ -294,13 +328,19 @@ def environment(traced: bool) -> Sandbox:
     """The environment for one form of compiled templates."""
     from mistral_tok.templates.compiling import Generator, TracedGenerator
 
-    kind = type("TracedSandbox" if traced else "PlainSandbox", (Sandbox,), {})
-    kind.code_generator_class = TracedGenerator if traced else Generator
-    made = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, LoopControlExtension])
-    made.concat = collected
+    generator = TracedGenerator if traced else Generator
+    kind = type("TracedSandbox" if traced else "PlainSandbox", (Sandbox,), {"code_generator_class": generator})
+    made: Sandbox = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, LoopControlExtension])
+    made.absent = {}
+    made.concat = collected  # type: ignore[method-assign]
     made.filters = {name: f if name in CHEAP else _guarded(name, f) for name, f in made.filters.items()}
     made.filters["tojson"] = tojson
     for name in ("lipsum", "cycler", "joiner"):
         made.globals.pop(name)
-    made.globals |= {"raise_exception": raise_exception, "strftime_now": strftime_now, "dict": _dict, "namespace": Space}
+    made.globals |= {
+        "raise_exception": raise_exception,
+        "strftime_now": strftime_now,
+        "dict": _dict,
+        "namespace": Space,
+    }
     return made

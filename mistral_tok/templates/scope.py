@@ -50,7 +50,11 @@ def beyond_text(request: dict[str, Any], version: str) -> str | None:
             return reason
         if message.get("prefix"):
             return "`prefix` in a dict is not read"
-        if message.get("role") == "tool" and row.results in ("json list", "json object") and not _told(message, row.glue):
+        if (
+            message.get("role") == "tool"
+            and row.results in ("json list", "json object")
+            and not _told(message, row.glue)
+        ):
             return "a result's JSON cannot be told by its first and last characters"
     return _tools(request.get("tools") or [])
 
@@ -80,7 +84,9 @@ def _told(message: dict[str, Any], glue: str) -> bool:
     if not isinstance(content, str):
         return True
     first, last = content[:1], content[-1:]
-    raw = content in ("null", "true", "false") or _NUMBER.fullmatch(content) or (first, last) in (("{", "}"), ("[", "]"))
+    raw = (
+        content in ("null", "true", "false") or _NUMBER.fullmatch(content) or (first, last) in (("{", "}"), ("[", "]"))
+    )
     return _rewritten(content) == ((content or "{}") if raw or not content else jsontext.quote(content))
 
 

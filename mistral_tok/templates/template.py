@@ -148,10 +148,7 @@ def _named(source: Source) -> dict[str, str]:
     if isinstance(source, str):
         return {"default": source}
     try:
-        if isinstance(source, Mapping):
-            named = dict(source)
-        else:
-            named = {entry["name"]: entry["template"] for entry in source}
+        named = dict(source) if isinstance(source, Mapping) else {entry["name"]: entry["template"] for entry in source}
     except (TypeError, KeyError):
         named = {}
     if not named or not all(isinstance(text, str) for pair in named.items() for text in pair):
@@ -185,4 +182,3 @@ def _tool(tool: Any) -> Any:
 
         return tool_from_callable(tool)
     raise TemplateException(f"A tool is a dict or a function, got {type(tool).__name__}.")
-

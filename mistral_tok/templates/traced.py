@@ -88,15 +88,15 @@ class Traced(str):
         """As `str.removesuffix`."""
         return cut(self, 0, len(self) - len(suffix) * self.endswith(suffix))
 
-    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         """As `str.split`."""
         return self._found(super().split(sep, maxsplit))
 
-    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         """As `str.rsplit`."""
         return self._found(super().rsplit(sep, maxsplit))
 
-    def splitlines(self, keepends: bool = False) -> list[str]:  # type: ignore[override]
+    def splitlines(self, keepends: bool = False) -> list[str]:
         """As `str.splitlines`."""
         return self._found(super().splitlines(keepends))
 
@@ -112,7 +112,7 @@ class Traced(str):
         """As `str.join`."""
         return join(_between(self, list(parts)))
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         """As `str.replace`."""
         return replace(self, old, new, int(count))
 
@@ -194,7 +194,9 @@ def join(parts: Iterable[str]) -> str:
         return text
     runs, at = [], 0
     for part in parts:
-        runs += [run._replace(start=run.start + at, stop=run.stop + at) for run in runs_of(part) if run.stop > run.start]
+        runs += [
+            run._replace(start=run.start + at, stop=run.stop + at) for run in runs_of(part) if run.stop > run.start
+        ]
         at += len(part)
     return Traced(text, runs)
 
