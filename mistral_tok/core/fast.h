@@ -36,7 +36,6 @@ typedef struct {
     uint64_t pair_mask;
     const uint32_t *rule_result;
     const uint32_t *rule_rank;
-    const uint32_t *symbol_rank;   /* symbols: lowest rank of a rule that makes it */
     const uint8_t *ascii_joins;    /* 128 x 128 */
     const uint64_t *joins;         /* hashed bitmap over pairs of characters */
     uint32_t joins_shift;
@@ -45,6 +44,7 @@ typedef struct {
     const uint16_t *class_index;   /* code point >> 7 -> block */
     const uint8_t *classes;        /* blocks of 128 */
     uint32_t n_pieces, n_symbols, n_rules, longest;
+    uint32_t window;               /* symbols that a long segment is merged at a time at first */
     uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */
     uint8_t ties;                  /* rules of equal rank exist */
     uint8_t ascii_words;           /* the class rule of mt_cut_ascii cuts nowhere where ascii_joins does not */

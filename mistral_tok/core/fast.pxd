@@ -14,7 +14,6 @@ cdef extern from "fast.h" nogil:
         uint64_t pair_mask
         const uint32_t *rule_result
         const uint32_t *rule_rank
-        const uint32_t *symbol_rank
         const uint8_t *ascii_joins
         const uint64_t *joins
         uint32_t joins_shift
@@ -26,6 +25,7 @@ cdef extern from "fast.h" nogil:
         uint32_t n_symbols
         uint32_t n_rules
         uint32_t longest
+        uint32_t window
         uint8_t marked
         uint8_t ties
         uint8_t ascii_words

@@ -21,7 +21,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 1
+FORMAT = 3
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -36,7 +36,6 @@ SECTIONS = [
     "pairs",
     "rule_result",
     "rule_rank",
-    "symbol_rank",
     "ascii_joins",
     "joins",
     "fragment_joins",
@@ -81,7 +80,7 @@ def make_image(vocab: Vocabulary) -> bytes:
     take = _take(vocab, marked) + bytes([1]) * len(extras)
     parts["piece_hash"] = build.piece_hash(parts["blob"], parts["offsets"], take)
     parts["class_index"], parts["classes"] = _classes() if vocab.pattern == TEKKEN_PATTERN else (b"", b"")
-    for name in ("pairs", "rule_result", "rule_rank", "symbol_rank", "joins"):
+    for name in ("pairs", "rule_result", "rule_rank", "joins"):
         parts[name] = b""
     parts["ascii_joins"] = parts["fragment_joins"] = b""
     longest = max(map(len, symbols))
@@ -164,15 +163,12 @@ def _rules(
 ) -> bool:
     """Fill in the merge rules; tell whether some have equal rank."""
     n, total = shape[:2]
-    symbol_rank = array("I", [NEVER]) * total
     if vocab.merges is not None:
         left, right, made = (
             (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
         )
-        for rank in range(len(made) - 1, -1, -1):
-            symbol_rank[made[rank]] = rank
         parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
-        parts["rule_result"], parts["symbol_rank"] = array("I", made), symbol_rank
+        parts["rule_result"] = array("I", made)
         return False
     order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)
     dense = array(
@@ -182,8 +178,7 @@ def _rules(
     rule_of = array("I", [NEVER]) * total
     for rule, i in enumerate(order):
         rule_of[i] = rule
-        symbol_rank[i] = dense[rule] if ties else rule
-    parts["rule_result"], parts["symbol_rank"] = array("I", order), symbol_rank
+    parts["rule_result"] = array("I", order)
     parts["rule_rank"] = dense if ties else b""
     parts["pairs"] = build.implicit_pairs(tables.Tables(parts, *shape, ties, vocab.split_spaces), rule_of)
     return ties

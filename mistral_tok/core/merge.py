@@ -36,15 +36,8 @@ from cython.cimports.mistral_tok.core.fast import (
 
 SHORT = cython.declare(cython.int, 48)
 LIMIT = cython.declare(uint64_t, 1 << 30)
-WINDOW = cython.declare(cython.uint, 4096)
 NEVER = cython.declare(uint32_t, 0xFFFFFFFF)
 NONE = cython.declare(uint32_t, 0xFFFFFFFF)
-
-
-def set_window(symbols: cython.uint) -> None:
-    """Set the first size of the window of the long path, for tests that want many windows in little text."""
-    global WINDOW
-    WINDOW = max(2, symbols)
 
 
 @cython.cfunc
@@ -368,7 +361,7 @@ def merge(t: tables_p, p: bytes_p, n: uint64_t, out: ids_p) -> int64_t:
     Returns the number of ids, or −1 when memory ran out.
     """
     k: int64_t = 0
-    room: uint64_t = WINDOW
+    room: uint64_t = t.window
     if n <= cython.cast(uint64_t, SHORT):
         return merge_short(t, p, n, out)
     while k == 0:

@@ -47,7 +47,6 @@ class Tables:
         self.t.pair_mask = len(sections["pairs"]) // 8 - 1
         self.t.rule_result = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["rule_result"]))
         self.t.rule_rank = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["rule_rank"]))
-        self.t.symbol_rank = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["symbol_rank"]))
         self.t.ascii_joins = start(sections["ascii_joins"])
         self.t.joins = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["joins"]))
         self.t.joins_shift = 32 - (len(sections["joins"]) * 8).bit_length() + 1
@@ -59,9 +58,14 @@ class Tables:
         self.t.n_symbols = n_symbols
         self.t.n_rules = len(sections["rule_result"]) // 4
         self.t.longest = longest
+        self.t.window = 4096
         self.t.marked = marked
         self.t.ties = ties
         self.t.split_spaces = split_spaces
         self.t.ascii_words = (
             not split_spaces and len(sections["ascii_joins"]) == 128 * 128 and words_only(self.t.ascii_joins)
         )
+
+    def set_window(self, symbols: int) -> None:
+        """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""
+        self.t.window = max(2, symbols)

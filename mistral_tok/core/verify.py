@@ -15,7 +15,6 @@ def verify(tables: Tables, sections: dict) -> None:
     total: uint32_t = tables.t.n_symbols
     sizes = {
         "itself": total,
-        "symbol_rank": 4 * total,
         "ascii_joins": 128 * 128,
         "fragment_joins": 8192,
         "byte_symbols": 1024,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -31,17 +30,10 @@ from text_support import (
 )
 
 from mistral_tok import Tokenizer
-from mistral_tok.core import merge
 from mistral_tok.core.reference import Reference
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
 
 WINDOWS = (2, 3, 7, 50, 4096)
-
-
-@pytest.fixture(autouse=True)
-def usual_window() -> Iterator[None]:
-    yield
-    merge.set_window(4096)
 
 
 @cache
@@ -58,8 +50,8 @@ def forgetful(name: str) -> Tokenizer:
 @pytest.mark.parametrize("name", NAMES)
 @given(text=any_text().map(lambda s: s[:300]), window=st.sampled_from(WINDOWS))
 def test_core_equals_twin(name: str, text: str, window: int) -> None:
-    merge.set_window(window)
     expected = twin(name).encode(text)
+    forgetful(name)._image.tables.set_window(window)
     assert forgetful(name).encode(text) == expected
     assert tokenizer(name).encode(text) == expected
     assert tokenizer(name).decode(expected) == twin(name).decode(expected)
@@ -70,8 +62,9 @@ def assert_equal_to_twin(vocab: Vocabulary, texts: list[str], rows: list[list[in
     expected = [reference.encode(text) for text in texts]
     found = Tokenizer.from_vocabulary(vocab, table_bytes=0)
     for window in WINDOWS:
-        merge.set_window(window)
         fresh = Tokenizer.from_vocabulary(vocab)
+        for each in (found, fresh):
+            each._image.tables.set_window(window)
         assert [found.encode(text) for text in texts] == expected
         assert fresh.encode_batch(texts) == expected
         assert [fresh.encode(text) for text in texts] == expected

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from text_support import NAMES, corpora, tokenizer, vocabulary
 
 from mistral_tok import Tokenizer, VocabularyError
-from mistral_tok.core import build, encode, merge
+from mistral_tok.core import build, encode
 from mistral_tok.core.image import HEAD, HEADER, SECTIONS, TEKKEN_PATTERN, Image, make_image
 from mistral_tok.core.reference import Reference
 from mistral_tok.load import read
@@ -119,27 +119,21 @@ def test_windows_of_every_size_on_long_runs(window: int) -> None:
     ]
     rising = ["a", "b", "c", "é", SPACE, "aa", "aaa", "aaaa", "a" * 7, "ab", "ba", "aab", "abab", "éé", "▁▁", "▁▁▁▁"]
     falling = [*rising[:5], *rising[:4:-1]]
-    try:
-        merge.set_window(window)
-        for words in (rising, falling):
-            for vocab in (marked(words), marked(words, prefix="always"), level([w.encode() for w in words[5:-2]])):
-                found, twin = Tokenizer.from_vocabulary(vocab, table_bytes=0), Reference(vocab)
-                assert [found.encode(run) for run in runs] == [twin.encode(run) for run in runs]
-    finally:
-        merge.set_window(4096)
+    for words in (rising, falling):
+        for vocab in (marked(words), marked(words, prefix="always"), level([w.encode() for w in words[5:-2]])):
+            found, twin = Tokenizer.from_vocabulary(vocab, table_bytes=0), Reference(vocab)
+            found._image.tables.set_window(window)
+            assert [found.encode(run) for run in runs] == [twin.encode(run) for run in runs]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_change_nothing_on_real_text(name: str) -> None:
     texts = [text.replace(" ", "")[:3000] for text in corpora().values()]
     expected = [tokenizer(name).encode(text) for text in texts]
-    try:
-        for window in WINDOWS:
-            merge.set_window(window)
-            small = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0)
-            assert [small.encode(text) for text in texts] == expected
-    finally:
-        merge.set_window(4096)
+    small = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0)
+    for window in WINDOWS:
+        small._image.tables.set_window(window)
+        assert [small.encode(text) for text in texts] == expected
 
 
 # Images with lies in them and a right checksum.
