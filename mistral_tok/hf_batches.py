@@ -113,13 +113,8 @@ class Batches(Tokens):
         refuse_pairs(place, text_pair=text_pair)
         if not isinstance(text, str | list | tuple) or (not text and not isinstance(text, str)):
             raise ValueError(f"`{place}`: input {text!r:.80} is not valid; expected a str, or a list of ids.")
-        if (
-            isinstance(text, str)
-            and padding is False
-            and truncation is None
-            and max_length is None
-            and not return_tensors
-        ):
+        plain = padding is False and truncation is None and max_length is None and padding_side is None
+        if plain and isinstance(text, str) and return_tensors is None:
             bos, eos = self._ends if add_special_tokens else (None, None)
             return self._core.encode(text, bos=bos is not None, eos=eos is not None, errors=self._errors)
         return self(
