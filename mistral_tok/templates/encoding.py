@@ -171,7 +171,7 @@ def _origins(tokenizer: Tokenizer, pieces: list[str]) -> Iterator[tuple[Origin |
                 waiting = []
                 yield TEMPLATE, -1, -1, generated
             elif part:
-                waiting.append((part, (Run(0, len(part), TEMPLATE, 0, generated),)))
+                waiting += _written(part, at, runs)
             at += len(part)
     yield from _text_origins(tokenizer, waiting)
 
@@ -195,6 +195,16 @@ def _merged(pieces: list[str]) -> Iterator[tuple[str, tuple[Run, ...]]]:
             yield part, (run._replace(start=0, stop=len(part)),)
     if own:
         yield text, tuple(own)
+
+
+def _written(part: str, at: int, runs: tuple[Run, ...]) -> Text:
+    """Text of the template that begins at `at` of its runs, cut where generated text begins or ends."""
+    found: Text = []
+    for run in runs:
+        start, stop = max(run.start, at), min(run.stop, at + len(part))
+        if start < stop:
+            found.append((part[start - at : stop - at], (Run(0, stop - start, TEMPLATE, 0, run.generated),)))
+    return found
 
 
 def _run_at(runs: tuple[Run, ...], at: int) -> Run:

@@ -58,6 +58,7 @@ def head(row: Format, mode: str) -> list[str]:
             )
         )
     if mode == "finetuning":
+        lines.append(refuse("continued", "Finetuning cannot continue a final message: prefix must be False."))
         lines.append(refuse(f"{last} != 'assistant'", "The last role must be assistant for finetuning."))
     if not row.settings:
         lines.append(

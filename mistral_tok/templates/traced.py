@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple, SupportsIndex
 
+from mistral_tok.templates.errors import TemplateLimitError
+
 
 class Origin(NamedTuple):
     """Where characters come from: the part `path` of message `message`, or of the request where that is None."""
@@ -29,6 +31,9 @@ class Run(NamedTuple):
     own: int = 0
     generated: bool = False
 
+
+RUNS = 1 << 16
+"""Runs that one text may have."""
 
 TEMPLATE = Origin(None, "template")
 """The origin of the template's own text; compared by identity."""
@@ -56,9 +61,19 @@ class Traced(str):
         return join((other, self)) if isinstance(other, str) else NotImplemented
 
     def __mul__(self, times: SupportsIndex) -> str:
-        return join([self] * int(times))
+        if is_template(self):
+            return literal(str.__mul__(self, times))
+        return join([self] * min(int(times), RUNS + 1))
 
     __rmul__ = __mul__
+
+    def __mod__(self, values: Any) -> str:
+        given = list(values) if isinstance(values, tuple) else [values]
+        parts = self.split("%s")
+        if "%" in "".join(parts) or len(parts) != len(given) + 1 or isinstance(values, dict):
+            return str.__mod__(self, values)
+        filled = [text for pair in zip(parts, map(str, given), strict=False) for text in pair]
+        return join([*filled, parts[-1]])
 
     def __getitem__(self, key: Any) -> str:
         if not isinstance(key, slice):
@@ -133,7 +148,6 @@ class Traced(str):
         return self._changed(super().title())
 
     def _changed(self, text: str) -> str:
-        # Only the template's own text can be trusted to mean what it says after a change of case.
         return Traced(text, self.runs) if len(text) == len(self) else text
 
     def _found(self, parts: list[str]) -> list[str]:
@@ -187,18 +201,37 @@ def cut(text: str, start: int, stop: int) -> str:
 
 
 def join(parts: Iterable[str]) -> str:
-    """Texts behind each other; an ordinary text if all of them are."""
+    """Texts behind each other; an ordinary text if all of them are.
+
+    Raises:
+        TemplateLimitError: the text has more runs than are kept.
+
+    """
     parts = list(parts)
     text = "".join(parts)
     if not any(isinstance(part, Traced) for part in parts):
         return text
-    runs, at = [], 0
+    runs: list[Run] = []
+    at = 0
     for part in parts:
-        runs += [
-            run._replace(start=run.start + at, stop=run.stop + at) for run in runs_of(part) if run.stop > run.start
-        ]
+        for run in runs_of(part):
+            if run.stop > run.start:
+                _append(runs, run._replace(start=run.start + at, stop=run.stop + at))
         at += len(part)
+        if len(runs) > RUNS:
+            raise TemplateLimitError(f"The template builds one text of more than {RUNS} parts.")
     return Traced(text, runs)
+
+
+def _append(runs: list[Run], run: Run) -> None:
+    """Add a run, as part of the last one where both are of one kind: doubling a text must not double its runs."""
+    last = runs[-1] if runs else run
+    if runs and last.origin is run.origin and last.generated == run.generated:
+        anywhere = run.origin is TEMPLATE or run.origin is None
+        if anywhere or last.own + last.stop - last.start == run.own:
+            runs[-1] = last._replace(stop=run.stop)
+            return
+    runs.append(run)
 
 
 def _between(sep: str, parts: list[str]) -> list[str]:
@@ -219,11 +252,15 @@ def replace(text: str, old: str, new: str, count: int = -1) -> str:
         return text.replace(old, new, count)
     if not old:
         return str.replace(text, old, new, count)
+    if is_template(text) and is_template(new):
+        return literal(str.replace(text, old, new, count))
     parts, at = [], 0
     while count != 0 and (found := text.find(old, at)) >= 0:
         gone = cut(text, found, found + len(old))
         parts += [cut(text, at, found), new if is_template(gone) or not is_template(new) else "".join(new)]
         at, count = found + len(old), count - 1
+        if len(parts) > 2 * RUNS:
+            raise TemplateLimitError(f"The template replaces more than {RUNS} places of one text.")
     return join([*parts, cut(text, at, len(text))])
 
 

@@ -1,0 +1,86 @@
+"""What the template tests share: cases that text can express, the engines, and hostile texts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from chat_support import ours, vocabulary
+
+from mistral_tok.templates import ChatTemplate, template_for
+from mistral_tok.templates.scope import beyond_text
+
+WILD = {
+    "chatml": "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim "
+    "+ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    "old mistral": "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
+    "{{ message['content'] + eos_token}}{% else %}{{ '[SYSTEM_PROMPT]%s[/SYSTEM_PROMPT]' % message['content'] }}"
+    "{% endif %}{% endfor %}",
+    "macros": "{%- macro wrap(name, text) -%}{{ '[' ~ name ~ ']' }}{{ text | replace('x', '[INST]') }}"
+    "{{ '[/' ~ name ~ ']' }}{%- endmacro -%}{%- for m in messages -%}{%- set body -%}{{ m.content | upper }}"
+    "{%- endset -%}{{ wrap('INST', body) }}{% if tools %}{{ tools | tojson(indent=2) }}{% endif %}{%- endfor -%}",
+    "joins": "{{ messages | map(attribute='content') | join('</s>') }}{{ [tools | string, '[INST]'] | join(' ') }}",
+    "thinking": "{% for m in messages %}{% if '</think>' in m.content %}{{ m.content.split('</think>')[-1].lstrip() }}"
+    "{% else %}[INST]{{ m.content[:4] + m.content[4:] }}[/INST]{% endif %}{{ '%s|%s' | format(m.role, m.content) }}"
+    "{% endfor %}",
+}
+
+
+@cache
+def template(variant: str, mode: str = "test", generation: bool = False) -> ChatTemplate:
+    """The template on board for a variant."""
+    made = template_for(vocabulary(variant), version=ours(variant).version, mode=mode, generation=generation)  # type: ignore[arg-type]
+    return ChatTemplate(made)
+
+
+def split_request(request: dict[str, Any]) -> tuple[list[Any], list[Any] | None, dict[str, Any]]:
+    """Messages, tools and the other variables of a request."""
+    rest = dict(request)
+    return rest.pop("messages"), rest.pop("tools", None), rest
+
+
+def expressible(case: dict[str, Any]) -> bool:
+    """Whether a case asks for nothing beyond text."""
+    if case["kind"] != "chat" or "x_" in json.dumps(case["request"]) or case.get("max_model_input_len"):
+        return False
+    return beyond_text(case["request"], ours(case["variant"], case["mode"]).version) is None
+
+
+NODE = shutil.which("node")
+SCRIPT = """
+import { Template } from "@huggingface/jinja";
+import { readFileSync } from "fs";
+const jobs = JSON.parse(readFileSync(0, "utf8"));
+const made = {};
+console.log(JSON.stringify(jobs.map(([source, variables]) => {
+  try { return (made[source] ??= new Template(source)).render(variables); } catch (e) { return null; }
+})));
+"""
+
+
+@cache
+def npm_folder(parent: Path) -> Path | None:
+    """A folder with @huggingface/jinja, or None where it cannot be had."""
+    folder = parent / "npm"
+    folder.mkdir()
+    (folder / "run.mjs").write_text(SCRIPT)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@huggingface/jinja@0.5"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return folder
+
+
+def npm_render(folder: Path, jobs: list[tuple[str, dict[str, Any]]]) -> list[str | None]:
+    """What @huggingface/jinja prints, None where it refuses."""
+    done = subprocess.run(
+        ["node", "run.mjs"], cwd=folder, input=json.dumps(jobs), capture_output=True, text=True, check=True, timeout=120
+    )
+    found: list[str | None] = json.loads(done.stdout)
+    return found
