@@ -1,0 +1,151 @@
+"""The tokenizer in training loops: data loaders with workers, datasets, transformers' collators, Trainer and Auto classes."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mistral_tok import MistralCommonTokenizer
+
+torch = pytest.importorskip("torch")
+
+TINY = Path(__file__).resolve().parents[2] / "fixtures" / "tiny-mistral"
+TEXTS = [f"Sentence {i} of {'many ' * (i % 7)}words." for i in range(24)]
+CHATS = [
+    [
+        {"role": "user", "content": f"Say {i}."},
+        {"role": "assistant", "content": f"{i} " * (i % 4 + 1)},
+    ]
+    for i in range(8)
+]
+QUIET = (
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
+"""What other libraries warn of is theirs."""
+
+
+def quiet(test: Any) -> Any:
+    for mark in QUIET:
+        test = mark(test)
+    return test
+
+
+@cache
+def opened(mode: str = "test") -> MistralCommonTokenizer:
+    return MistralCommonTokenizer.from_pretrained(TINY, mode=mode)
+
+
+def collate(tokenizer: MistralCommonTokenizer, texts: list[str]) -> Any:
+    return tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
+
+
+@quiet
+def test_data_loader_with_workers() -> None:
+    loader = torch.utils.data.DataLoader(
+        TEXTS, batch_size=5, num_workers=2, collate_fn=partial(collate, opened()), multiprocessing_context="fork"
+    )
+    batches = list(loader)
+    assert [len(batch["input_ids"]) for batch in batches] == [5, 5, 5, 5, 4]
+    expected = collate(opened(), TEXTS[:5])
+    assert torch.equal(batches[0].input_ids, expected.input_ids)
+    assert torch.equal(batches[0]["attention_mask"], expected["attention_mask"])
+
+
+def encoded(batch: dict[str, list[str]], tokenizer: MistralCommonTokenizer) -> Any:
+    return tokenizer(batch["text"], truncation=True, max_length=12)
+
+
+@quiet
+def test_datasets_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    data = datasets.Dataset.from_dict({"text": TEXTS})
+    done = data.map(encoded, batched=True, num_proc=2, fn_kwargs={"tokenizer": opened()})
+    assert done["input_ids"][:] == [opened().encode(text, truncation=True, max_length=12) for text in TEXTS]
+    hasher = datasets.fingerprint.Hasher
+    again = MistralCommonTokenizer.from_pretrained(TINY)
+    assert hasher.hash(again) == hasher.hash(MistralCommonTokenizer.from_pretrained(TINY))
+
+
+@quiet
+def test_collators_of_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    features = [opened()(text) for text in TEXTS[:4]]
+    causal = transformers.DataCollatorForLanguageModeling(opened(), mlm=False, pad_to_multiple_of=8)(features)
+    assert causal["input_ids"].shape[1] % 8 == 0
+    assert torch.equal(causal["labels"] == -100, causal["attention_mask"] == 0)
+    padded = transformers.DataCollatorWithPadding(opened())(features)
+    assert torch.equal(padded["input_ids"], opened()(TEXTS[:4], padding=True, return_tensors="pt")["input_ids"])
+    labelled = [{**feature, "labels": feature["input_ids"]} for feature in features]
+    seq2seq = transformers.DataCollatorForSeq2Seq(opened())(labelled)
+    assert torch.equal(seq2seq["labels"] == -100, seq2seq["attention_mask"] == 0)
+
+
+@quiet
+def test_trainer_takes_ten_steps(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    tokenizer = opened("finetuning")
+    config = transformers.MistralConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=64,
+    )  # fmt: skip
+    rows = [tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True) for chat in CHATS]
+    features = [
+        {
+            "input_ids": row["input_ids"],
+            "labels": [t if m else -100 for t, m in zip(row["input_ids"], row["assistant_masks"], strict=True)],
+        }
+        for row in rows
+    ]
+    options = transformers.TrainingArguments(
+        output_dir=str(tmp_path), max_steps=10, per_device_train_batch_size=2, report_to=[], use_cpu=True,
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, learning_rate=1e-2,
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        model=transformers.MistralForCausalLM(config),
+        args=options,
+        train_dataset=features,
+        data_collator=partial(tokenizer.pad, return_tensors="pt"),
+        processing_class=tokenizer,
+    )
+    done = trainer.train()
+    assert done.global_step == 10
+    assert done.training_loss > 0
+    trainer.save_model(str(tmp_path / "out"))
+    again = MistralCommonTokenizer.from_pretrained(tmp_path / "out")
+    assert again.get_vocab() == tokenizer.get_vocab()
+
+
+@quiet
+def test_auto_tokenizer_opens_what_is_registered(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+
+    class OwnConfig(transformers.PretrainedConfig):  # type: ignore[name-defined,misc]
+        model_type = "mistral-tok-test"
+
+    transformers.AutoConfig.register("mistral-tok-test", OwnConfig)
+    transformers.AutoTokenizer.register(OwnConfig, slow_tokenizer_class=MistralCommonTokenizer)
+    OwnConfig().save_pretrained(tmp_path)
+    opened().save_pretrained(tmp_path)
+    found = transformers.AutoTokenizer.from_pretrained(str(tmp_path), padding_side="right")
+    assert type(found) is MistralCommonTokenizer
+    assert found.padding_side == "right"
+    assert found.encode(TEXTS[0]) == opened().encode(TEXTS[0])
+
+
+@quiet
+def test_batches_become_transformers_own() -> None:
+    transformers = pytest.importorskip("transformers")
+    batch = opened()(TEXTS[:3], padding=True)
+    own = batch.to_transformers()
+    assert type(own) is transformers.BatchEncoding
+    assert own["input_ids"] == batch["input_ids"]
+    assert transformers.BatchEncoding(batch)["attention_mask"] == batch["attention_mask"]
