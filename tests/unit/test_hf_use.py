@@ -1,4 +1,4 @@
-"""The tokenizer in training loops: data loaders with workers, datasets, transformers' collators, Trainer and Auto classes."""
+"""The tokenizer in training loops: data loaders, datasets, transformers' collators, Trainer and Auto classes, trl."""
 
 from __future__ import annotations
 
@@ -149,3 +149,17 @@ def test_batches_become_transformers_own() -> None:
     assert type(own) is transformers.BatchEncoding
     assert own["input_ids"] == batch["input_ids"]
     assert transformers.BatchEncoding(batch)["attention_mask"] == batch["attention_mask"]
+
+
+@quiet
+def test_trl_masks_what_the_assistant_did_not_write() -> None:
+    trainer = pytest.importorskip("trl.trainer.sft_trainer")
+    tokenizer = opened("finetuning")
+    rows = [tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True) for chat in CHATS]
+    features = [{name: row[name] for name in ("input_ids", "assistant_masks")} for row in rows]
+    collator = trainer.DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
+    batch = collator(features)
+    for row, ids, labels in zip(rows, batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+        wrote = [token for token, mask in zip(row["input_ids"], row["assistant_masks"], strict=True) if mask]
+        assert [token for token in labels if token != -100] == wrote
+        assert all(label in (token, -100) for token, label in zip(ids, labels, strict=True))
