@@ -15,6 +15,8 @@ COMMANDS = {
     "chat-encode": "mistral_tok.cli.chat_encode",
     "validate": "mistral_tok.cli.validate",
     "parse": "mistral_tok.cli.parse",
+    "template": "mistral_tok.cli.template",
+    "doctor": "mistral_tok.cli.doctor",
     "bench": "mistral_tok.cli.bench",
 }
 """Name → module, whose `command` it is. A new command is a new module and a line here (and one in the README)."""

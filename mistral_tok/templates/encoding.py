@@ -95,8 +95,9 @@ def encode_pieces(
     pieces: list[str],
     given: dict[str, Any],
     again: Callable[[dict[str, Any]], list[str]],
+    own_spaces: bool = False,
 ) -> TemplateEncoding:
-    """The ids of what a template printed."""
+    """The ids of what a template printed; with `own_spaces` a space in front of a text is its dummy prefix."""
     ids: list[int] = []
     text = ""
     names, split, encode = tokenizer.special_names, splitter(tokenizer), tokenizer.encode
@@ -108,6 +109,7 @@ def encode_pieces(
         parts = split(piece)
         text += parts[0]
         for i in range(1, len(parts), 2):
+            text = text.removeprefix(" ") if own_spaces else text
             if text:
                 ids += encode(text, errors=surrogates)
             ids.append(names[parts[i]])
