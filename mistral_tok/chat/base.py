@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Self
 
 import msgspec
 
 from mistral_tok.chat.refusals import InvalidShapeException, MissingFieldException
 
+TOLD = 300
+"""Characters of a wrong value that a message repeats at most."""
+
 
 def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
     """The refusal that msgspec's error stands for, with its path."""
     text, _, path = str(error).partition(" - at `")
     missing = text.startswith("Object missing required field")
+    if len(text) > TOLD:
+        text = f"{text[:TOLD]}… ({len(text)} characters)"
     return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
 
 
@@ -39,9 +45,36 @@ class Base(msgspec.Struct, kw_only=True):
         data: dict[str, Any] = _dumped(self)
         return {k: v for k, v in data.items() if v is not None} if exclude_none else data
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """A shallow copy with some fields replaced."""
-        return msgspec.structs.replace(self, **(update or {}))
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray) -> Self:
+        """Build one from JSON, as `model_validate` does from a mapping."""
+        from mistral_tok.chat.openai import parse_json
+
+        return cls.model_validate(parse_json(json_data))
+
+    def model_dump_json(self, *, exclude_none: bool = False) -> str:
+        """The record as JSON; an image must be text or bytes."""
+        return msgspec.json.encode(self.model_dump(exclude_none=exclude_none)).decode()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced; only with `deep` are its parts copies too."""
+        return msgspec.structs.replace(deepcopy(self) if deep else self, **(update or {}))
+
+
+class Wire(Base, kw_only=True):
+    """A record that OpenAI's format has too."""
+
+    @classmethod
+    def from_openai(cls, data: Mapping[str, Any]) -> Self:
+        """Build one from a dict in OpenAI's format; keys that are not read are dropped.
+
+        Raises:
+            InvalidShapeException: the data has another shape; the error names the path.
+
+        """
+        from mistral_tok.chat.openai import single
+
+        return single(cls, data)
 
 
 def _dumped(value: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from typing import Any, Literal
 
-from mistral_tok.chat.base import Base
+from mistral_tok.chat.base import Base, Wire
 from mistral_tok.chat.refusals import InvalidShapeException
 
 
@@ -41,7 +41,7 @@ class NamedToolChoice(Base, kw_only=True):
 ToolChoice = Literal["auto", "none", "any", "required"] | NamedToolChoice
 
 
-class Function(Base, kw_only=True):
+class Function(Wire, kw_only=True):
     """A function that the model may call: name, description, JSON schema of its parameters."""
 
     name: str
@@ -50,7 +50,7 @@ class Function(Base, kw_only=True):
     strict: bool = False
 
 
-class Tool(Base, kw_only=True):
+class Tool(Wire, kw_only=True):
     """A tool of a request.
 
     >>> Tool(function=Function(name="now", parameters={})).function.name
@@ -83,13 +83,18 @@ def _arguments_text(arguments: Any) -> str:
     if arguments is None:
         return "{}"
     if isinstance(arguments, dict):
-        return json.dumps(arguments)
+        try:
+            return json.dumps(arguments)
+        except RecursionError:
+            raise InvalidShapeException("`arguments` is nested too deeply") from None
+        except (TypeError, ValueError) as error:
+            raise InvalidShapeException(f"`arguments` cannot be written as JSON: {error}") from None
     if isinstance(arguments, str):
         return str(arguments)
     raise InvalidShapeException(f"`arguments` must be JSON text, an object or null, got {type(arguments).__name__}")
 
 
-class ToolCall(Base, kw_only=True):
+class ToolCall(Wire, kw_only=True):
     """A call that the assistant made; `id` is `"null"` where none is known."""
 
     function: FunctionCall

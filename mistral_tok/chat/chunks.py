@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from mistral_tok.chat.base import Base
+from mistral_tok.chat.base import Base, Wire
 from mistral_tok.chat.refusals import InvalidShapeException
 
 
@@ -20,7 +20,7 @@ class ChunkTypes(StrEnum):
     thinking = "thinking"
 
 
-class TextChunk(Base, kw_only=True, tag_field="type", tag="text"):
+class TextChunk(Wire, kw_only=True, tag_field="type", tag="text"):
     """A piece of text.
 
     >>> TextChunk(text="Hello").type
@@ -35,7 +35,7 @@ class TextChunk(Base, kw_only=True, tag_field="type", tag="text"):
         return {"type": "text", "text": self.text}
 
 
-class ThinkChunk(Base, kw_only=True, tag_field="type", tag="thinking"):
+class ThinkChunk(Wire, kw_only=True, tag_field="type", tag="thinking"):
     """What the assistant thought before it answered; `closed=False` while it is still thinking."""
 
     type: ClassVar[Literal["thinking"]] = "thinking"
@@ -54,7 +54,7 @@ class ImageURL(Base, kw_only=True, forbid_unknown_fields=True):
     detail: str | None = None
 
 
-class ImageURLChunk(Base, kw_only=True, tag_field="type", tag="image_url"):
+class ImageURLChunk(Wire, kw_only=True, tag_field="type", tag="image_url"):
     """An image by address; it is read when the request is encoded."""
 
     type: ClassVar[Literal["image_url"]] = "image_url"
@@ -72,7 +72,7 @@ class ImageURLChunk(Base, kw_only=True, tag_field="type", tag="image_url"):
         return {"type": "image_url", "image_url": address}
 
 
-class ImageChunk(Base, kw_only=True, tag_field="type", tag="image"):
+class ImageChunk(Wire, kw_only=True, tag_field="type", tag="image"):
     """An image itself: a PIL image, encoded bytes, base64 text, or a data URL."""
 
     type: ClassVar[Literal["image"]] = "image"
@@ -91,7 +91,7 @@ class AudioURL(Base, kw_only=True):
     url: str
 
 
-class AudioURLChunk(Base, kw_only=True, tag_field="type", tag="audio_url"):
+class AudioURLChunk(Wire, kw_only=True, tag_field="type", tag="audio_url"):
     """A recording by address: http, `data:`, `file:`, a path, or base64 text."""
 
     type: ClassVar[Literal["audio_url"]] = "audio_url"
@@ -123,7 +123,7 @@ def audio_payload(value: Any, name: str) -> str | bytes:
     return value
 
 
-class AudioChunk(Base, kw_only=True, tag_field="type", tag="input_audio"):
+class AudioChunk(Wire, kw_only=True, tag_field="type", tag="input_audio"):
     """A recording itself: base64 text, a data URL, bytes, or `{"data": …}`."""
 
     type: ClassVar[Literal["input_audio"]] = "input_audio"

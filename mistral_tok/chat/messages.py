@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
-from mistral_tok.chat.base import Base
+from mistral_tok.chat.base import Wire
 from mistral_tok.chat.calls import ToolCall
 from mistral_tok.chat.chunks import (
     AssistantChunk,
@@ -41,7 +41,7 @@ def _content(content: Any) -> Any:
     return content if content is None or isinstance(content, str) else [chunk.to_openai() for chunk in content]
 
 
-class SystemMessage(Base, kw_only=True, tag_field="role", tag="system"):
+class SystemMessage(Wire, kw_only=True, tag_field="role", tag="system"):
     """Instructions that stand above the conversation."""
 
     role: ClassVar[Literal["system"]] = "system"
@@ -52,7 +52,7 @@ class SystemMessage(Base, kw_only=True, tag_field="role", tag="system"):
         return {"role": "system", "content": _content(self.content)}
 
 
-class UserMessage(Base, kw_only=True, tag_field="role", tag="user"):
+class UserMessage(Wire, kw_only=True, tag_field="role", tag="user"):
     """What the user says: text, or chunks of text, images and audio.
 
     >>> UserMessage(content="Hi").role
@@ -67,7 +67,7 @@ class UserMessage(Base, kw_only=True, tag_field="role", tag="user"):
         return {"role": "user", "content": _content(self.content)}
 
 
-class AssistantMessage(Base, kw_only=True, tag_field="role", tag="assistant"):
+class AssistantMessage(Wire, kw_only=True, tag_field="role", tag="assistant"):
     """What the assistant answered: text, thoughts, tool calls. `prefix` marks a last message that it is to continue."""
 
     role: ClassVar[Literal["assistant"]] = "assistant"
@@ -119,7 +119,7 @@ class FinetuningAssistantMessage(AssistantMessage, kw_only=True, tag_field="role
     weight: float | None = None  # type: ignore[misc]
 
 
-class ToolMessage(Base, kw_only=True, tag_field="role", tag="tool"):
+class ToolMessage(Wire, kw_only=True, tag_field="role", tag="tool"):
     """The result of a tool call."""
 
     role: ClassVar[Literal["tool"]] = "tool"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
 
+from mistral_tok.chat.base import Base
 from mistral_tok.chat.calls import Function, Tool, ToolChoice
 from mistral_tok.chat.chunks import AudioChunk, AudioURLChunk, ImageURLChunk, TextChunk, ThinkChunk
 from mistral_tok.chat.messages import (
@@ -23,6 +24,8 @@ from mistral_tok.chat.refusals import InvalidShapeException
 from mistral_tok.chat.requests import ChatCompletionRequest, Count, ResponseFormat
 from mistral_tok.chat.strict import convert
 from mistral_tok.errors import InvalidAssistantMessageException, InvalidMessageStructureException
+
+R = TypeVar("R", bound=Base)
 
 
 class OpenAIUser(UserMessage, kw_only=True, tag_field="role", tag="user"):
@@ -100,7 +103,7 @@ def whole(request: dict[str, Any], *, weights: bool = False, private: bool = Fal
         kind = type(m)
         if kind is OpenAIAssistant:
             if not private or m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
-                messages[i] = _assistant(m, i, weights)
+                messages[i] = _assistant(m, f"$.messages[{i}]", weights)
         elif kind is OpenAIDeveloper or (kind is not SystemMessage and not private):
             messages[i] = _public(m)
     if wire.continue_final_message is not False:
@@ -121,13 +124,13 @@ def _public(m: Any) -> Any:
     return SystemMessage(content=m.content)
 
 
-def _assistant(m: OpenAIAssistant, index: int, weights: bool) -> AssistantMessage:
+def _assistant(m: OpenAIAssistant, path: str, weights: bool) -> AssistantMessage:
     content = m.content
     if m.reasoning is not None or m.reasoning_content is not None:
-        content = _with_thoughts(m, f"$.messages[{index}]")
+        content = _with_thoughts(m, path)
     if weights and m.given_weight is not None:
         if not isinstance(m.given_weight, int | float):
-            raise InvalidShapeException("`weight` must be 0 or 1", f"$.messages[{index}].weight")
+            raise InvalidShapeException("`weight` must be 0 or 1", f"{path}.weight")
         return FinetuningAssistantMessage(content=content, tool_calls=m.tool_calls, weight=m.given_weight)
     return AssistantMessage(content=content, tool_calls=m.tool_calls)
 
@@ -151,7 +154,7 @@ def message(data: Any, index: int, weights: bool) -> Any:
     """One message in OpenAI's format."""
     try:
         m: Any = convert(data, cast(Any, Message))
-        return _assistant(m, index, weights) if isinstance(m, OpenAIAssistant) else _public(m)
+        return _assistant(m, "$", weights) if isinstance(m, OpenAIAssistant) else _public(m)
     except InvalidShapeException as error:
         raise type(error)(error.reason, error.path.replace("$", f"$.messages[{index}]", 1)) from None
 
@@ -162,6 +165,30 @@ def tool(data: Any, path: str) -> Tool:
         return _tool(convert(data, OpenAIToolSpec))
     except InvalidShapeException as error:
         raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
+
+
+def single(kind: type[R], data: Any) -> R:
+    """One message, chunk, tool, function or call of type `kind` from its dict in OpenAI's format."""
+    from mistral_tok.chat.chunks import ImageChunk
+
+    found: Any
+    if issubclass(kind, SystemMessage | UserMessage | AssistantMessage | ToolMessage):
+        m: Any = convert(data, cast(Any, Message))
+        weights = issubclass(kind, FinetuningAssistantMessage)
+        found = _assistant(m, "$", weights) if isinstance(m, OpenAIAssistant) else _public(m)
+        if weights and type(found) is AssistantMessage:
+            found = FinetuningAssistantMessage(content=found.content, tool_calls=found.tool_calls)
+    elif kind is Tool:
+        found = _tool(convert(data, OpenAIToolSpec))
+    elif kind is Function:
+        found = _tool(OpenAIToolSpec(function=convert(data, OpenAIFunction))).function
+    elif kind is ImageChunk:
+        found = ImageChunk(image=convert(data, ImageURLChunk).get_url())
+    else:
+        found = convert(data, kind)
+    if not isinstance(found, kind):
+        raise InvalidShapeException(f"expected the role of a {kind.__name__}, got {found.role!r}", "$.role")
+    return found
 
 
 def parse_json(text: bytes | bytearray | str) -> Any:

@@ -40,10 +40,29 @@ def convert(data: Any, kind: type[T]) -> T:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         first = error
+    except UnicodeEncodeError:
+        raise InvalidShapeException("half of a surrogate pair is no text; remove it", _surrogate(data)) from None
     try:
         return msgspec.convert(plain(data), kind)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
         raise refusal(first) from None
+
+
+def _surrogate(data: Any) -> str:
+    """The path of the first text that UTF-8 cannot hold, by a search that no nesting is too deep for."""
+    waiting: list[tuple[Any, str]] = [(data, "$")]
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, str):
+            if any("\ud800" <= letter <= "\udfff" for letter in value):
+                return path
+        elif isinstance(value, dict):
+            if any(isinstance(key, str) and _surrogate(key) for key in value):
+                return path
+            waiting += [(part, f"{path}.{key}") for key, part in reversed(value.items())]
+        elif isinstance(value, list | tuple):
+            waiting += [(part, f"{path}[{i}]") for i, part in reversed(list(enumerate(value)))]
+    return ""
 
 
 def plain(data: Any) -> Any:

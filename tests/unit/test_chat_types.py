@@ -326,3 +326,70 @@ def test_recordings_are_uploads_in_openai_forms() -> None:
     assert speech.voice == "v" and speech.to_openai()["ref_audio"].name == "audio.wav"
     with pytest.raises(schema.InvalidShapeException, match="ref_audio"):
         schema.SpeechRequest.from_openai({"input": "x", "ref_audio": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("UserMessage", {"role": "user", "content": [{"type": "text", "text": "a"}], "name": "z"}),
+        ("SystemMessage", {"role": "system", "content": "a"}),
+        ("AssistantMessage", {"role": "assistant", "content": "x", "reasoning": "y", "prefix": True}),
+        ("ToolMessage", {"role": "tool", "content": "a", "tool_call_id": "x", "name": "f"}),
+        ("TextChunk", {"type": "text", "text": "x"}),
+        ("ThinkChunk", {"type": "thinking", "thinking": "x", "closed": False}),
+        ("ImageURLChunk", {"type": "image_url", "image_url": {"url": "u", "detail": "low"}}),
+        ("AudioURLChunk", {"type": "audio_url", "audio_url": {"url": "u"}}),
+        ("AudioChunk", {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+        ("Function", {"name": "f", "strict": None, "other": 2}),
+        ("Tool", {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}),
+        ("ToolCall", {"id": "abcdefghi", "function": {"name": "f", "arguments": {"a": 1}}}),
+    ],
+)
+def test_each_part_is_read_from_openai(name: str, data: dict[str, Any]) -> None:
+    from mistral_common.protocol.instruct import chunk, messages, tool_calls
+
+    theirs = {**vars(chunk), **vars(messages), **vars(tool_calls)}[name]
+    found = getattr(schema, name).from_openai(data)
+    assert type(found) is getattr(schema, name)
+    assert found.model_dump() == theirs.from_openai(data).model_dump()
+
+
+def test_parts_of_another_kind_are_refused() -> None:
+    with pytest.raises(schema.InvalidShapeException, match="role of a UserMessage"):
+        schema.UserMessage.from_openai({"role": "assistant", "content": "a"})
+    with pytest.raises(schema.MissingFieldException, match="role"):
+        schema.UserMessage.from_openai({"content": "a"})
+    weighted = schema.FinetuningAssistantMessage.from_openai({"role": "assistant", "content": "a"})
+    assert type(weighted) is schema.FinetuningAssistantMessage
+
+
+def test_requests_as_json() -> None:
+    request = schema.ChatCompletionRequest(messages=[{"role": "user", "content": "é"}])  # type: ignore[list-item]
+    again = schema.ChatCompletionRequest.model_validate_json(request.model_dump_json())
+    assert again == request
+    assert again.model_copy(deep=True).messages[0] is not again.messages[0]
+    assert again.model_copy().messages[0] is again.messages[0]
+
+
+def test_what_no_conversion_survives_is_refused_with_its_place() -> None:
+    from mistral_tok.chat.convert import accept
+
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    call = {"id": "abcdefghi", "function": {"name": "f", "arguments": deep}}
+    for messages, path in (
+        ([{"role": "user", "content": deep}], "$.messages[0].content"),
+        ([{"role": "assistant", "tool_calls": [call]}], "$.messages[0].tool_calls[0].function"),
+        ([{"role": "user", "content": "a"}, {"role": "\ud800", "content": "a"}], "$.messages[1].role"),
+        ("\ud800", "$"),
+    ):
+        with pytest.raises(schema.InvalidShapeException) as refused:
+            accept({"messages": messages} if messages != "\ud800" else messages)
+        assert refused.value.path.startswith(path)
+
+
+def test_messages_of_errors_stay_short() -> None:
+    with pytest.raises(schema.InvalidShapeException) as refused:
+        schema.UserMessage.from_openai({"role": "x" * 100_000, "content": "a"})
+    assert len(str(refused.value)) < 500
