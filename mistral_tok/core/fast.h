@@ -140,7 +140,8 @@ static inline int mt_class_joins(uint32_t a, uint32_t b) {
 static inline int mt_cut_ascii(const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room) {
     int count = 0;
     uint64_t i = *at;
-    while (i + 64 <= n && room - count >= 64) {
+    /* Where characters beyond ASCII are near, the masks of 64 bytes would be made for a few. */
+    while (i + 64 <= n && room - count >= 64 && !((mt_load64(p + i) | mt_load64(p + i + 8)) & 0x8080808080808080u)) {
         uint64_t letter = 0, space = 0, digit = 0, high = 0;
         for (int j = 0; j < 4; j++) {
             __m128i v = _mm_loadu_si128((const __m128i *)(p + i + 16 * j));

@@ -44,12 +44,14 @@ def cut(
     count: cython.int = 0
     previous: uint32_t
     c: uint32_t
+    before: uint32_t
     size: uint32_t = 0
     while i < n and count < room:
         if t.ascii_words and p[i] < 128:
             count += mt_cut_ascii(p, n, cython.address(i), ends + count, room - count)
             if count == room:
                 break
+        before = p[i]
         previous = mt_char(p + i, cython.address(size))
         i += size
         if previous == SPACE_MARK and t.marked:
@@ -73,6 +75,8 @@ def cut(
             i += size
         ends[count] = i
         count += 1
+        if t.marked and before < 0xE0 and i < n and p[i] & 0xF0 == 0xE0:
+            break  # characters of three bytes begin, which the caller may know a shorter way for
     at[0] = i
     return count
 

@@ -12,6 +12,7 @@ cdef class Worker:
     cdef mt_wide *wides
     cdef void *wide_memory
     cdef uint64_t wide_mask
+    cdef uint32_t *singles
     cdef uint32_t *index
     cdef uint8_t *arena
     cdef uint64_t arena_used, arena_size, index_mask, index_used
@@ -25,6 +26,7 @@ cdef class Worker:
     cdef int64_t encode(self, const uint8_t *p, uint64_t n, uint64_t *at, bint prefix, int64_t limit, int64_t k) noexcept nogil
     cdef int64_t encode_spans(self, const uint8_t *p, uint64_t n, uint64_t *ends, int64_t count, int64_t k) noexcept nogil
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
+    cdef int64_t alone(self, const uint8_t *p, uint64_t n, uint64_t *at, int64_t k) noexcept nogil
     cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
     cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t wide_segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil

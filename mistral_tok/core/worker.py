@@ -17,6 +17,7 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     ids_p,
     mt_char,
+    mt_joins_hashed,
     mt_key,
     mt_key_hash,
     mt_lookup,
@@ -36,6 +37,8 @@ from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
 from cython.cimports.mistral_tok.core.tables import Tables
 
+FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand alone are looked for again
+BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
 BLOCK = cython.declare(cython.int, 256)
 GROUP = cython.declare(cython.int, 32)  # segments that are looked up at once
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
@@ -60,8 +63,10 @@ class Worker:
         self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
         self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
         self.arena_used = 8
+        self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
         if (
-            self.slot_memory == cython.NULL
+            self.singles == cython.NULL
+            or self.slot_memory == cython.NULL
             or self.wide_memory == cython.NULL
             or self.index == cython.NULL
             or self.arena == cython.NULL
@@ -78,6 +83,7 @@ class Worker:
     def __dealloc__(self):
         free(self.slot_memory)
         free(self.wide_memory)
+        free(self.singles)
         free(self.index)
         free(self.arena)
         free(self.text)
@@ -121,7 +127,13 @@ class Worker:
             k = self.first(p, ends[0], n, k)
             start = at[0]
         while start < n and 0 <= k < limit:
-            if self.scanner == 1:
+            if self.scanner == 0 and p[start] & 0xF0 == 0xE0 and self.t.marked:
+                k = self.alone(p, n, at, k)
+                if k < 0 or at[0] > start:
+                    start = at[0]
+                    continue
+                count = cut(self.t, p, n, at, ends, FEW)
+            elif self.scanner == 1:
                 count = split_tekken(self.t, p, n, at, ends, BLOCK, self.cuts)
             else:
                 count = cut(self.t, p, n, at, ends, BLOCK)
@@ -182,6 +194,48 @@ class Worker:
             k = self.segments(p, ends + done, cython.cast(cython.int, size), start, n, k)
             done += size
             start = ends[done - 1]
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def alone(self, p: bytes_p, n: uint64_t, at: cython.pointer(uint64_t), k: int64_t) -> int64_t:
+        """Encode characters of three bytes that are segments of their own, up to one that joins the next.
+
+        Chinese and Japanese are mostly such characters to a SentencePiece vocabulary: a table by code point gives
+        their id, or says that they have none and become bytes. `at[0]` is where a segment starts, then and afterwards.
+        """
+        i: uint64_t = at[0]
+        count: cython.int = 0
+        size: uint32_t = 3
+        c: uint32_t = mt_char(p + i, cython.address(size))
+        following: uint32_t
+        known: uint32_t
+        if not self.reserve(cython.cast(uint64_t, k) + 3 * BLOCK):
+            return FAILED
+        while i + 3 < n and count < BLOCK and c != 0x2581:
+            following = mt_char(p + i + 3, cython.address(size))
+            if mt_joins_hashed(self.t, c, 32 if following == 0x2581 else following):
+                break
+            known = self.singles[c]
+            if known == 0:
+                known = mt_lookup(self.t, p + i, 3) + 1
+                known = known if known <= self.t.n_pieces else BYTES
+                self.singles[c] = known
+            if known != BYTES:
+                self.ids[k] = cython.cast(int32_t, known - 1)
+                k += 1
+            else:
+                self.ids[k] = cython.cast(int32_t, self.t.byte_symbols[p[i]])
+                self.ids[k + 1] = cython.cast(int32_t, self.t.byte_symbols[p[i + 1]])
+                self.ids[k + 2] = cython.cast(int32_t, self.t.byte_symbols[p[i + 2]])
+                k += 3
+            i += 3
+            count += 1
+            c = following
+            if size != 3:
+                break
+        at[0] = i
         return k
 
     @cython.cfunc
