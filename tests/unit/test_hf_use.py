@@ -88,15 +88,21 @@ def test_collators_of_transformers() -> None:
     assert torch.equal(seq2seq["labels"] == -100, seq2seq["attention_mask"] == 0)
 
 
+def tiny_model(vocab_size: int) -> Any:
+    import transformers
+
+    config = transformers.MistralConfig(
+        vocab_size=vocab_size, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=64,
+    )  # fmt: skip
+    return transformers.MistralForCausalLM(config)
+
+
 @quiet
 def test_trainer_takes_ten_steps(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     tokenizer = opened("finetuning")
-    config = transformers.MistralConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=8, max_position_embeddings=64,
-    )  # fmt: skip
     rows = [tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True) for chat in CHATS]
     features = [
         {
@@ -110,7 +116,7 @@ def test_trainer_takes_ten_steps(tmp_path: Path) -> None:
         save_strategy="no", logging_strategy="no", disable_tqdm=True, learning_rate=1e-2,
     )  # fmt: skip
     trainer = transformers.Trainer(
-        model=transformers.MistralForCausalLM(config),
+        model=tiny_model(len(tokenizer)),
         args=options,
         train_dataset=features,
         data_collator=partial(tokenizer.pad, return_tensors="pt"),
@@ -152,14 +158,27 @@ def test_batches_become_transformers_own() -> None:
 
 
 @quiet
-def test_trl_masks_what_the_assistant_did_not_write() -> None:
-    trainer = pytest.importorskip("trl.trainer.sft_trainer")
-    tokenizer = opened("finetuning")
+def test_trl_learns_what_the_assistant_wrote(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    transformers = pytest.importorskip("transformers")
+
+    class Accepted(MistralCommonTokenizer, transformers.PreTrainedTokenizerBase):  # type: ignore[misc,name-defined]
+        """SFTTrainer takes nothing but subclasses of transformers' own base, whose way to set attributes is its own."""
+
+        __setattr__ = object.__setattr__
+
+    tokenizer = Accepted.from_pretrained(TINY, mode="finetuning")
+    tokenizer.pad_token = tokenizer.eos_token
     rows = [tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True) for chat in CHATS]
-    features = [{name: row[name] for name in ("input_ids", "assistant_masks")} for row in rows]
-    collator = trainer.DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
-    batch = collator(features)
-    for row, ids, labels in zip(rows, batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
+    data = datasets.Dataset.from_list([{name: row[name] for name in ("input_ids", "assistant_masks")} for row in rows])
+    options = trl.SFTConfig(
+        output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=4, report_to=[], use_cpu=True, bf16=False,
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, gradient_checkpointing=False, max_length=64,
+    )  # fmt: skip
+    trainer = trl.SFTTrainer(tiny_model(len(tokenizer)), args=options, train_dataset=data, processing_class=tokenizer)
+    batch = trainer.data_collator(list(trainer.train_dataset))
+    for row, labels in zip(rows, batch["labels"].tolist(), strict=True):
         wrote = [token for token, mask in zip(row["input_ids"], row["assistant_masks"], strict=True) if mask]
         assert [token for token in labels if token != -100] == wrote
-        assert all(label in (token, -100) for token, label in zip(ids, labels, strict=True))
+    assert trainer.train().global_step == 2
