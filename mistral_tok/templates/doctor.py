@@ -64,7 +64,7 @@ def examine(folder: str | Path, *, version: str | None = None, budget: int = 200
     found += more
     version = version or tokenizer.version
     for source in sources:
-        found += _template(source, config, tokenizer, version, budget)
+        found += _template(source, tokenizer, version, budget)
     return found
 
 
@@ -212,7 +212,7 @@ def _templates(folder: Path, config: dict[str, Any]) -> tuple[list[ChatTemplate]
 
 
 def _template(
-    template: ChatTemplate, config: dict[str, Any], tokenizer: Tokenizer, version: str, budget: int
+    template: ChatTemplate, tokenizer: Tokenizer, version: str, budget: int
 ) -> Iterator[Finding]:
     if version not in FORMATS:
         evidence = "No file tells the tokenizer version; the chat template was not compared."
@@ -223,7 +223,7 @@ def _template(
     except TemplateException as error:
         yield Finding("chat template", "error", f"It fails on one user message: {error}", "Use the template on board.")
         return
-    if text.startswith("<s><s>") or (text.startswith("<s>") and config.get("add_bos_in_template")):
+    if text.startswith("<s><s>"):
         yield Finding("BOS twice", "error", f"The template prints {text[:12]!r}.", "Print bos_token once.")
     for difference in compare(template, tokenizer, budget=budget).differences:
         yield Finding(

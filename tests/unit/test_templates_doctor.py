@@ -1,0 +1,195 @@
+"""Seeded faults: each kind of damage to a right template or folder is found, and the right ones raise no alarm."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from chat_support import ours, variant_path, vocabulary
+from template_support import template
+
+from mistral_tok.cli.main import run
+from mistral_tok.templates import compare, template_for
+from mistral_tok.templates.doctor import examine
+
+VARIANTS = ("v1", "v2", "v3", "v3-tekken", "v7", "v7-tekken", "v11", "v13", "v13-think-mm", "v15", "v15-think-mm")
+
+FAULTS: list[tuple[str, str, str, str]] = [
+    ("no BOS", "v3", "{{- bos_token -}}", ""),
+    ("BOS twice", "v3", "{{- bos_token -}}", "{{- bos_token + bos_token -}}"),
+    ("no EOS", "v3", "{{- end -}}", ""),
+    ("EOS twice", "v7", "{{- end -}}", "{{- end + end -}}"),
+    ("a space in front of users", "v3-tekken", "{{- '[INST]' }}{{ ns.system if", "{{- '[INST] ' }}{{ ns.system if"),
+    ("a space behind users", "v7-tekken", "{{ '[/INST]' -}}", "{{ ' [/INST]' -}}"),
+    ("a line break behind users", "v7-tekken", "{{ '[/INST]' -}}", "{{ '[/INST]\n' -}}"),
+    ("users not closed", "v7", "{{ ns.text }}{{ '[/INST]' -}}", "{{ ns.text -}}"),
+    ("texts trimmed", "v7", "{{- '[INST]' }}{{ ns.text }}", "{{- '[INST]' }}{{ ns.text | trim }}"),
+    ("answers not stripped", "v3", "{%- set ns.text = ns.text[:-1] -%}", ""),
+    ("answers stripped of all white space", "v3", "{{- ns.text -}}", "{{- ns.text | trim -}}"),
+    (
+        "system before the first user",
+        "v3",
+        "ns.system if loop.index0 == ns.last_user",
+        "ns.system if loop.first or loop.index0 == 1",
+    ),
+    ("one line break behind the system text", "v3", "message['content'] + '\\n\\n'", "message['content'] + '\\n'"),
+    ("system not closed", "v7", "{{ '[/SYSTEM_PROMPT]' -}}", "{{ '' -}}"),
+    ("system as a user", "v7", "[SYSTEM_PROMPT]", "[INST]"),
+    ("users not merged", "v3", "'\\n\\n' + content if ns.text", "content if ns.text"),
+    ("one line break between texts", "v7", "ns.text + '\\n\\n' + content", "ns.text + '\\n' + content"),
+    (
+        "tools at the first user",
+        "v3",
+        "{%- if loop.index0 == ns.last_user -%}{%- if tools",
+        "{%- if loop.first -%}{%- if tools",
+    ),
+    (
+        "tools in HTML",
+        "v7",
+        "(tool.function.description or '') | tojson",
+        "(tool.function.description or '') | escape | tojson",
+    ),
+    (
+        "tools sorted",
+        "v7",
+        "(tool.function.parameters or {}) | tojson",
+        "(tool.function.parameters or {}) | tojson(sort_keys=true)",
+    ),
+    (
+        "tools in ASCII",
+        "v7",
+        "(tool.function.parameters or {}) | tojson",
+        "(tool.function.parameters or {}) | tojson(ensure_ascii=true)",
+    ),
+    ("tools without type", "v3", '"type": "function", ', ""),
+    ("calls without ids", "v3", "if call.id and call.id != 'null'", "if false"),
+    ("calls without list", "v3", "'[TOOL_CALLS]['", "'[TOOL_CALLS]'"),
+    (
+        "arguments as strings",
+        "v7",
+        "if arguments is string else (arguments or {}) | tojson",
+        "if arguments is string else (arguments or {}) | tojson | tojson",
+    ),
+    ("compact arguments", "v11", "(arguments or {}) | tojson", "(arguments or {}) | tojson(separators=(',', ':'))"),
+    ("no call id", "v11", "{{- '[CALL_ID]' }}{{ call.id -}}", ""),
+    ("no marks for arguments", "v13", "{{- '[ARGS]' -}}", ""),
+    ("results in the order sent", "v13", "{%- if result.id == call.id -%}", "{%- if call.id == ns.calls[0].id -%}"),
+    ("results as strings", "v3", "(ns.text or '{}') if ns.raw else ", ""),
+    ("no ids of results", "v7", "{{ message['tool_call_id'] }}{{ '[TOOL_CONTENT]' -}}", "{{ '[TOOL_CONTENT]' -}}"),
+    ("old calls written", "v2", "{%- if not ns.calls or loop.index0 > ns.last_user -%}", "{%- if true -%}"),
+    ("thoughts not closed", "v13-think-mm", "'[/THINK]' if closed", "'' if closed"),
+    ("no settings", "v15", "{%- if settings.text -%}", "{%- if false -%}"),
+    ("another default effort", "v15", "if given else 'none'", "if given else 'high'"),
+    (
+        "system refused",
+        "v7",
+        "{%- for message in messages -%}\n",
+        "{%- for message in messages -%}{%- if message.role == 'system' -%}{{ raise_exception('no') }}{%- endif -%}\n",
+    ),
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_right_templates_raise_no_alarm(variant: str) -> None:
+    report = compare(template(variant), ours(variant))
+    assert report.ok, str(report)
+    assert report.checked > 300
+
+
+@pytest.mark.parametrize(("name", "variant", "old", "new"), FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_damaged_templates_are_found(name: str, variant: str, old: str, new: str) -> None:
+    source = template(variant).source()
+    assert old in source, "the fault does not fit the template any more"
+    report = compare(source.replace(old, new), ours(variant), budget=50)
+    assert not report.ok
+    # An order shows only where two results follow two calls, and these follow a user.
+    longest = 4 if "order" in name else 3
+    assert min(len(difference.request["messages"]) for difference in report.differences) <= longest
+    assert str(report)
+
+
+def write(folder: Path, name: str, value: Any) -> None:
+    (folder / name).write_text(json.dumps(value))
+
+
+CONFIG = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "pad_token": "<unk>",
+    "padding_side": "left",
+    "model_max_length": 32768,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model folder with nothing wrong."""
+    shutil.copy(variant_path("v3"), tmp_path / "tokenizer.model.v3")
+    (tmp_path / "chat_template.jinja").write_text(template_for(vocabulary("v3")))
+    write(tmp_path, "tokenizer_config.json", CONFIG)
+    write(tmp_path, "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2})
+    write(tmp_path, "config.json", {"vocab_size": 32768})
+    return tmp_path
+
+
+def test_a_right_folder_raises_no_alarm(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert examine(folder) == []
+    assert run(["doctor", str(folder)]) == 0
+    assert "Nothing is wrong" in capsys.readouterr().out
+
+
+def edit(name: str, **changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        write(folder, name, {**json.loads((folder / name).read_text()), **changes})
+
+    return damage
+
+
+DAMAGE: list[tuple[str, Callable[[Path], None]]] = [
+    ("vocabulary", lambda folder: (folder / "tokenizer.model.v3").unlink()),
+    ("vocabulary", lambda folder: (folder / "tokenizer.model.v3").write_bytes(b"version https://git-lfs")),
+    ("files", lambda folder: (folder / "tokenizer_config.json").write_text("{")),
+    ("bos token", edit("tokenizer_config.json", bos_token="</s>")),
+    ("eos token", edit("tokenizer_config.json", eos_token="<|im_end|>")),
+    ("eos token", edit("tokenizer_config.json", eos_token=None)),
+    ("pad token", edit("tokenizer_config.json", pad_token="</s>")),
+    ("pad token", edit("tokenizer_config.json", pad_token=None)),
+    ("padding side", edit("tokenizer_config.json", padding_side="right")),
+    ("length", edit("tokenizer_config.json", model_max_length=20)),
+    ("EOS added", edit("tokenizer_config.json", add_eos_token=True)),
+    ("dummy prefix", edit("tokenizer_config.json", add_prefix_space=False)),
+    ("decoding", edit("tokenizer_config.json", clean_up_tokenization_spaces=True)),
+    ("two templates", edit("tokenizer_config.json", chat_template="{{ messages }}")),
+    ("control ids", edit("tokenizer_config.json", added_tokens_decoder={"9": {"content": "[INST]", "special": True}})),
+    ("control tokens", edit("tokenizer_config.json", added_tokens_decoder={"3": {"content": "[INST]"}})),
+    ("stop ids", edit("generation_config.json", eos_token_id=32000)),
+    ("bos id", edit("generation_config.json", bos_token_id=0)),
+    ("embedding size", edit("config.json", vocab_size=32000)),
+    ("chat template", lambda folder: (folder / "chat_template.jinja").write_text("{% for %}")),
+    ("chat template: user turn", lambda folder: (folder / "chat_template.jinja").write_text("{{ messages }}")),
+    ("BOS twice", lambda folder: (folder / "chat_template.jinja").write_text("{{ bos_token }}<s>[INST]a[/INST]")),
+    ("vocabulary size", lambda folder: shutil.copy(variant_path("v1"), folder / "a.model.v1")),
+]
+
+
+@pytest.mark.parametrize(("check", "damage"), DAMAGE, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(DAMAGE)])
+def test_damaged_folders_are_found(folder: Path, check: str, damage: Callable[[Path], None]) -> None:
+    damage(folder)
+    found = examine(folder, budget=20)
+    assert check in [finding.check for finding in found], found
+    assert all(finding.evidence and finding.remedy for finding in found)
+
+
+def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit("generation_config.json", eos_token_id=7)(folder)
+    assert run(["doctor", "--json", str(folder)]) == 1
+    assert json.loads(capsys.readouterr().out)["check"] == "stop ids"
+    assert run(["template", "--vocab", "v7"]) == 0
+    assert capsys.readouterr().out == template_for(vocabulary("v7"))
