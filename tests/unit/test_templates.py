@@ -145,7 +145,7 @@ def test_bombs_end_soon(source: str) -> None:
         "{{ namespace.__init__.__globals__ }}",
         "{% set ns = namespace() %}{% set ns.__class__ = 1 %}",
         "{{ namespace(__class__=1) }}",
-        "{{ raise_exception.__globals__ }}",
+        "{{ raise_exception.__globals__.x }}",
         "{{ '{0.__class__}'.format(1) }}{{ '{a.b}'.format_map({}) }}",
         "{{ ('{0.__class__}' | attr('format'))(1).x }}{{ tool.run() }}",
         "{% include 'x' %}",
