@@ -220,6 +220,10 @@ class MistralTokenizer:
             MistralCommonException: one of its subclasses, naming the place.
 
         """
+        if truncation not in (None, "messages", "turns"):
+            raise InvalidRequestException(f'`truncation` is "messages", "turns" or None, got {truncation!r}.')
+        if not (max_model_input_len is None or isinstance(max_model_input_len, int)):
+            raise InvalidRequestException(f"`max_model_input_len` must be an int or None, got {max_model_input_len!r}.")
         engine = self._engine
         edits: list[Edit] = []
         accepted = accept(request, tools, weights=self._weights)
@@ -278,8 +282,8 @@ class MistralTokenizer:
             InvalidRequestException: `previous` is not a conversation.
 
         """
-        if previous.request is None:
-            raise InvalidRequestException("Only conversations can be continued; this is another kind of request.")
+        if not isinstance(previous, Tokenized) or previous.request is None:
+            raise InvalidRequestException("Only the result of encoding a conversation can be continued.")
         more = accept(messages, weights=self._weights).messages
         request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
         media = self._engine.collected(ALL, previous.media.known if previous.media else None)
@@ -340,9 +344,10 @@ class MistralTokenizer:
 
 def _as(request: Any, kind: Any) -> Any:
     """A request of our own type from ours, a dict, or mistral-common's object."""
-    if isinstance(request, kind | dict):
-        return kind.model_validate(request)
-    return kind.model_validate({name: getattr(request, name) for name in type(request).model_fields})
+    fields = getattr(type(request), "model_fields", None)
+    if fields is not None and not isinstance(request, kind):
+        request = {name: getattr(request, name) for name in fields}
+    return kind.model_validate(request)
 
 
 def _again(cls: type[MistralTokenizer], tokenizer: Tokenizer, mode: str, version: str) -> MistralTokenizer:

@@ -131,6 +131,9 @@ class ParsedMessage(AssistantMessage, kw_only=True, tag_field="role", tag="assis
         mine, its = (self.content, self.tool_calls, self.prefix), (other.content, other.tool_calls, other.prefix)
         return mine == its
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # the record's own comparison, which would be inherited, is by identity
+
     __hash__ = None  # type: ignore[assignment]
 
 

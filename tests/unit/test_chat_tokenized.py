@@ -300,3 +300,20 @@ def test_batches_equal_single_requests() -> None:
         assert len(done[9].images) == 1
     with pytest.raises(schema.ForbiddenTextException):
         ours("v7").encode_batch(requests[:9])
+
+
+@pytest.mark.parametrize("kind", ["encode_fim", "encode_transcription", "encode_speech_request"])
+@pytest.mark.parametrize("request_", [None, "text", [], 3])
+def test_requests_of_no_kind_are_refused(kind: str, request_: Any) -> None:
+    with pytest.raises(errors.InvalidRequestException, match="object"):
+        getattr(ours("v3"), kind)(request_)
+
+
+def test_options_of_another_kind_are_refused() -> None:
+    tokenizer = ours("v3")
+    with pytest.raises(errors.InvalidRequestException, match="truncation"):
+        tokenizer.encode_chat_completion(chat((U, "a")), truncation="turn")  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidRequestException, match="max_model_input_len"):
+        tokenizer.encode_chat_completion(chat((U, "a")), max_model_input_len="9")  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidRequestException, match="continued"):
+        tokenizer.append([1, 2], chat((U, "a")))  # type: ignore[arg-type]

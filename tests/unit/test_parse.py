@@ -351,3 +351,13 @@ def test_memory_is_that_of_the_call(version: str) -> None:
         assert tracemalloc.get_traced_memory()[0] < 50_000
     finally:
         tracemalloc.stop()
+
+
+def test_messages_are_compared_by_what_they_say() -> None:
+    from mistral_tok.chat.messages import AssistantMessage
+
+    first, again = join([TextDelta(text="a")]), join([TextDelta(text="a")])
+    assert first == again
+    assert (first != again) is False
+    assert (AssistantMessage(content="a") != first) is False
+    assert first != join([TextDelta(text="a"), End()])
