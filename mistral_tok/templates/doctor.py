@@ -199,7 +199,7 @@ def _size(folder: Path, tokenizer: Tokenizer) -> Iterator[Finding]:
 
 def _templates(folder: Path, config: dict[str, Any]) -> tuple[list[ChatTemplate], list[Finding]]:
     path = folder / "chat_template.jinja"
-    given = [path.read_text(encoding="utf-8")] if path.exists() else []
+    given: list[Any] = [path.read_text(encoding="utf-8")] if path.exists() else []
     inside = config.get("chat_template")
     found = []
     if given and inside is not None and inside != given[0]:
@@ -211,9 +211,7 @@ def _templates(folder: Path, config: dict[str, Any]) -> tuple[list[ChatTemplate]
         return [], [*found, Finding("chat template", "error", str(error), "Fetch the file again.")]
 
 
-def _template(
-    template: ChatTemplate, tokenizer: Tokenizer, version: str, budget: int
-) -> Iterator[Finding]:
+def _template(template: ChatTemplate, tokenizer: Tokenizer, version: str, budget: int) -> Iterator[Finding]:
     if version not in FORMATS:
         evidence = "No file tells the tokenizer version; the chat template was not compared."
         yield Finding("version", "warning", evidence, "Pass the version.")

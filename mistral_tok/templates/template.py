@@ -12,6 +12,7 @@ from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.limits import Limits
 from mistral_tok.templates.sandbox import running
+from mistral_tok.templates.traced import literal
 
 if TYPE_CHECKING:
     from mistral_tok.tokenizer import Tokenizer
@@ -157,8 +158,6 @@ def _named(source: Source) -> dict[str, str]:
 
 
 def _trusted(token: Any) -> Any:
-    from mistral_tok.templates.traced import literal
-
     return literal(token) if isinstance(token, str) else token
 
 

@@ -84,9 +84,8 @@ def main() -> None:
             b = best(lambda m=messages, t=tools: template.encode(tokenizer, m, tools=t))
             c = best(lambda m=messages, t=tools: template.render(m, tools=t))
             d = best(lambda r=request: encoder.encode_chat_completion(r))
-            print(
-                f"| {count} | {len(tools or [])} | {len(ids)} | {a:.0f}{same} | {b:.0f} | {a / b:.1f} | {c:.0f} | {d:.0f} |"
-            )
+            row = f"| {count} | {len(tools or [])} | {len(ids)} | {a:.0f}{same} | {b:.0f} | {a / b:.1f} |"
+            print(f"{row} {c:.0f} | {d:.0f} |")
 
 
 if __name__ == "__main__":
