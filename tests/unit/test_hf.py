@@ -6,6 +6,8 @@ import copy
 import inspect
 import multiprocessing
 import pickle
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -318,17 +320,23 @@ def in_child(tokenizer: MistralCommonTokenizer, text: str, answers: Any) -> None
     answers.put(tokenizer(text)["input_ids"])
 
 
-@pytest.mark.parametrize("way", ["fork", "spawn"])
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="not on this system")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_other_processes_encode_alike(tokenizer: MistralCommonTokenizer, way: str) -> None:
-    if way not in multiprocessing.get_all_start_methods():
-        pytest.skip("not on this system")
-    context: Any = multiprocessing.get_context(way)
+def test_forked_processes_encode_alike(tokenizer: MistralCommonTokenizer) -> None:
+    context: Any = multiprocessing.get_context("fork")
     answers = context.Queue()
     child = context.Process(target=in_child, args=(tokenizer, "Hello you", answers))
     child.start()
     assert answers.get(timeout=60) == tokenizer.encode("Hello you")
     child.join()
+
+
+def test_fresh_processes_encode_alike(tokenizer: MistralCommonTokenizer) -> None:
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer)('Hello you')['input_ids'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(tokenizer), capture_output=True, timeout=60, check=True
+    )
+    assert done.stdout.decode().strip() == str(tokenizer.encode("Hello you"))
 
 
 def test_pickling_keeps_everything(tokenizer: MistralCommonTokenizer) -> None:
