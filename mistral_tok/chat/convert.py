@@ -92,7 +92,8 @@ def _from_messages(messages: Sequence[Any], weights: bool) -> ChatCompletionRequ
 def _native(request: Any) -> ChatCompletionRequest:
     if not hasattr(request, "messages"):
         raise InvalidShapeException(
-            f"expected a ChatCompletionRequest, a dict, JSON or a list of messages, got {type(request).__name__}"
+            f"expected a ChatCompletionRequest, a dict, JSON or a list of messages, got {type(request).__name__}",
+            "$",
         )
     return _checked(request)
 
@@ -114,7 +115,7 @@ def _checked(request: Any) -> ChatCompletionRequest:
     except msgspec.ValidationError as error:
         raise refusal(error) from None
     except RecursionError:
-        raise InvalidShapeException("it is nested too deeply") from None
+        raise InvalidShapeException("it is nested too deeply", "$") from None
     if held:
         _restore(native, held)
     return ChatCompletionRequest(**{name: getattr(native, name) for name in native.__struct_fields__})
