@@ -46,6 +46,7 @@ cdef extern from "fast.h" nogil:
     uint32_t MT_NO_SYMBOL
     uint64_t MT_HASH_SEED
     uint64_t MT_EMPTY
+    void *mt_zeroed(size_t size)
     void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
     uint64_t mt_hash_step(uint64_t h, uint8_t byte)

@@ -9,6 +9,7 @@ for ever.
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 from array import array
@@ -141,20 +142,23 @@ def _surfaces(vocab: Vocabulary, marked: bool) -> tuple[list[bytes], list[bytes]
 def _take(vocab: Vocabulary, marked: bool) -> bytes:
     """Mark the pieces that text can become by merging."""
     wanted = {Kind.NORMAL} if marked else {Kind.NORMAL, Kind.BYTE}
-    return bytes(k in wanted for k in vocab.kinds)
+    return vocab.kinds.translate(bytes(k in wanted for k in range(256)))
 
 
 def _byte_symbols(vocab: Vocabulary) -> array[int]:
     found = array("I", bytes(1024))
-    for i, kind in enumerate(vocab.kinds):
-        if kind == Kind.BYTE:
-            found[vocab.pieces[i][0]] = i
+    for i in _of_kind(vocab, Kind.BYTE):
+        found[vocab.pieces[i][0]] = i
     return found
+
+
+def _of_kind(vocab: Vocabulary, kind: Kind) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(bytes([kind])), vocab.kinds)]
 
 
 def _user_defined(vocab: Vocabulary, surfaces: list[bytes]) -> array[int]:
     """List the pieces that are matched in text as they stand, the longest first."""
-    ids = [i for i, k in enumerate(vocab.kinds) if k == Kind.USER_DEFINED]
+    ids = _of_kind(vocab, Kind.USER_DEFINED)
     return array("I", sorted(ids, key=lambda i: (-len(surfaces[i]), i)))
 
 

@@ -32,6 +32,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_wide_key,
     mt_wide_recall,
     mt_wide_remember,
+    mt_zeroed,
 )
 from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
@@ -58,8 +59,8 @@ class Worker:
         self.wide_mask = (cython.cast(uint64_t, 1) << max(2, sets_log2 - 2)) - 1
         self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
         self.arena_size = cython.cast(uint64_t, 1) << arena_log2
-        self.slot_memory = calloc((self.set_mask + 2) * 64, 1)
-        self.wide_memory = calloc((self.wide_mask + 2) * 128, 1)
+        self.slot_memory = mt_zeroed((self.set_mask + 1) * 64)
+        self.wide_memory = mt_zeroed((self.wide_mask + 1) * 128)
         self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
         self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
         self.arena_used = 8
@@ -72,13 +73,8 @@ class Worker:
             or self.arena == cython.NULL
         ):
             raise MemoryError("No memory for an encoder's tables.")
-        self.slots = cython.cast(
-            cython.pointer(mt_slot), (cython.cast(uint64_t, self.slot_memory) + 63) & ~cython.cast(uint64_t, 63)
-        )
-
-        self.wides = cython.cast(
-            cython.pointer(mt_wide), (cython.cast(uint64_t, self.wide_memory) + 63) & ~cython.cast(uint64_t, 63)
-        )
+        self.slots = cython.cast(cython.pointer(mt_slot), self.slot_memory)
+        self.wides = cython.cast(cython.pointer(mt_wide), self.wide_memory)
 
     def __dealloc__(self):
         free(self.slot_memory)
