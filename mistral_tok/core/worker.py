@@ -3,8 +3,9 @@
 know.
 
 Three bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
-line each: key and ids come with one access, and a new segment drives out the older one of its set. Longer ones lie in
-an arena with an index, which is emptied when it is full. Neither ever changes a result: they hold what merging gave.
+line each: key and ids come with one access, and a new segment drives out the older one of its set. Those of up to 31
+bytes with up to seven ids have slots of a whole line. Longer ones lie in an arena with an index, which is emptied when
+it is full. None ever changes a result: they hold what merging gave.
 """
 
 import cython
