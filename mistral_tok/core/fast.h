@@ -9,9 +9,7 @@
 
 #include <stdlib.h>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "simd.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -53,7 +51,9 @@ typedef struct {
     uint32_t window;               /* symbols that a long segment is merged at a time at first */
     uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */
     uint8_t ties;                  /* rules of equal rank exist */
-    uint8_t ascii_words;           /* the class rule of mt_cut_ascii cuts nowhere where ascii_joins does not */
+    uint8_t words;                 /* the class rule of simd.h never cuts where a piece joins: 1 in ASCII, 2 in all it knows */
+    uint8_t simd;                  /* level of instructions for masks */
+    uint8_t scans;                 /* the masks of simd.h are right for Tekken's pattern with these classes */
     uint8_t split_spaces;          /* a space always starts a segment */
 } mt_tables;
 
@@ -142,59 +142,53 @@ static inline int mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_
     return (int)(t->fragment_joins[f >> 6] >> (f & 63) & 1);
 }
 
-/* The class rule: letters join letters, other characters that are no digit join each other, a space joins both and
- * another space, and nothing else joins. It may join more than a vocabulary does, never less where `ascii_words` is set. */
-static inline int mt_class_joins(uint32_t a, uint32_t b) {
-    int a_letter = (a | 32) - 'a' < 26u, b_letter = (b | 32) - 'a' < 26u;
-    int a_digit = a - '0' < 10u, b_digit = b - '0' < 10u;
-    if (a_digit || b_digit) return 0;
-    if (b == ' ') return a == ' ';
-    return a == ' ' || a_letter == b_letter;
+/* What the masks of simd.h take a character for, as a class of presplit.py; 0 where they do not know it. */
+static inline int mt_mask_class(uint32_t c) {
+    if (c < 128) {
+        if (c - 'A' < 26u) return 1;
+        if (c - 'a' < 26u) return 2;
+        if (c - '0' < 10u) return 4;
+        if (c == 10 || c == 13) return 8 | 16;
+        return c == ' ' || c - 9 < 5u ? 8 | 64 : 32 | 64;
+    }
+    if ((c - 0xC0 < 31u && c != 0xD7) || c - 0x400 < 48u) return 1;
+    if ((c - 0xDF < 33u && c != 0xF7) || c - 0x430 < 48u) return 2;
+    if (c - 0x3041 < 86u || c - 0x30A1 < 90u || c - 0x30FC < 4u || c - 0x3400 < 0x19C0u || c - 0x4E00 < 0x51C0u) return 3;
+    if (c - 0xAC00 < 0x2B80u) return 3;
+    if (c - 0x2010 < 24u || c - 0x2030 < 16u || c - 0x3001 < 3u || c - 0x3008 < 20u || c - 0xFF01 < 15u) return 32 | 64;
+    return c - 0xFF1A < 7u ? 32 | 64 : 0;
 }
 
-#if defined(__SSE2__)
-/* Cut 64 bytes of ASCII at a time: masks of what each byte is, and a boundary where the class rule does not join. There
- * is no branch for a byte or a segment that could be predicted wrongly. Starts and stops at the beginning of a segment. */
-static inline int mt_cut_ascii(const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room) {
-    int count = 0;
-    uint64_t i = *at;
-    /* Where characters beyond ASCII are near, the masks of 64 bytes would be made for a few. */
-    while (i + 64 <= n && room - count >= 64 && !((mt_load64(p + i) | mt_load64(p + i + 8)) & 0x8080808080808080u)) {
-        uint64_t letter = 0, space = 0, digit = 0, high = 0;
-        for (int j = 0; j < 4; j++) {
-            __m128i v = _mm_loadu_si128((const __m128i *)(p + i + 16 * j));
-            __m128i l = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(32)), _mm_set1_epi8((char)('a' + 128)));
-            __m128i d = _mm_sub_epi8(v, _mm_set1_epi8((char)('0' + 128)));
-            high |= (uint64_t)(uint32_t)_mm_movemask_epi8(v) << 16 * j;
-            letter |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmplt_epi8(l, _mm_set1_epi8(-128 + 26))) << 16 * j;
-            digit |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmplt_epi8(d, _mm_set1_epi8(-128 + 10))) << 16 * j;
-            space |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(' '))) << 16 * j;
-        }
-        uint64_t other = ~(letter | space | digit);
-        uint64_t joined = (letter & (letter | space) << 1) | (space & space << 1) | (other & (other | space) << 1);
-        uint64_t cuts = ~joined & ~(uint64_t)1;
-        if (high) cuts &= ((uint64_t)1 << __builtin_ctzll(high)) - 1;
-        if (cuts == 0) break;
-        uint64_t last = 63 - (uint64_t)__builtin_clzll(cuts);
-        for (; cuts; cuts &= cuts - 1) ends[count++] = i + (uint64_t)__builtin_ctzll(cuts);
-        i += last;
-    }
-    *at = i;
-    return count;
+/* The class rule of mt_word_starts, for characters below U+0460 that the masks know. */
+static inline int mt_class_joins(uint32_t a, uint32_t b) {
+    int left = mt_mask_class(a), right = mt_mask_class(b);
+    if (left == 4 || right == 4) return 0;
+    if (b == ' ') return a == ' ';
+    return a == ' ' || (left < 3) == (right < 3);
 }
-#else
-static inline int mt_cut_ascii(const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room) {
-    (void)p, (void)n, (void)at, (void)ends, (void)room;
-    return 0;
+
+/* Does a scan by masks pay here? Not where it would stop at once: at a character that it does not know, one of `leads`
+ * bytes or more, or before one of three within 16 bytes where these are not known. */
+static inline int mt_scannable(const uint8_t *p, uint64_t n, uint32_t leads) {
+    static const uint8_t known[32] = {[24] = 8, [26] = 3, [28] = 0xFC, [29] = 0xBF}; /* leads C3 D0 D1 E2-ED EF */
+    uint8_t c = p[p[0] == ' ' && n > 1];
+    if (c >= 128 && !(known[c >> 3] >> (c & 7) & 1 && (c < 0xE0 ? leads > 1 : leads > 2))) return 0;
+    if (leads > 2 || n < 16) return 1;
+    uint64_t a = mt_load64(p), b = mt_load64(p + 8);
+    if (leads > 1) a &= a << 1 & a << 2, b &= b << 1 & b << 2;
+    return ((a | b) & 0x8080808080808080u) == 0;
 }
-#endif
 
 static inline uint8_t mt_class(const mt_tables *t, uint32_t c) {
     return t->classes[(uint32_t)t->class_index[c >> 7] << 7 | (c & 127)];
 }
 
-static const uint64_t mt_keep[9] = {0, 0xFFu, 0xFFFFu, 0xFFFFFFu, 0xFFFFFFFFu, 0xFFFFFFFFFFu, 0xFFFFFFFFFFFFu,
-                                    0xFFFFFFFFFFFFFFu, UINT64_MAX};
+/* What the first and the second eight bytes keep of a segment of that many bytes. */
+#define MT_LOW(n) ((n) >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * ((n) & 7)) - 1)
+#define MT_KEEP(n) {MT_LOW(n), (n) > 8 ? MT_LOW((n) - 8) : 0}
+static const uint64_t mt_keep[17][2] = {MT_KEEP(0),  MT_KEEP(1),  MT_KEEP(2),  MT_KEEP(3),  MT_KEEP(4),  MT_KEEP(5),
+                                        MT_KEEP(6),  MT_KEEP(7),  MT_KEEP(8),  MT_KEEP(9),  MT_KEEP(10), MT_KEEP(11),
+                                        MT_KEEP(12), MT_KEEP(13), MT_KEEP(14), MT_KEEP(15), MT_KEEP(16)};
 
 /* The key of a segment of 1 to 15 bytes of which `room` bytes may be read. */
 static inline void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1) {
@@ -204,30 +198,35 @@ static inline void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t 
         memcpy(tail, p, n);
         p = tail;
     }
-    uint64_t a = mt_load64(p), b = mt_load64(p + 8);
-    uint32_t low = n < 8 ? n : 8;
-    *k0 = a & mt_keep[low];
-    *k1 = (b & mt_keep[n - low]) | (uint64_t)n << 56;
+    *k0 = mt_load64(p) & mt_keep[n][0];
+    *k1 = (mt_load64(p + 8) & mt_keep[n][1]) | (uint64_t)n << 56;
+}
+
+/* Both halves of a product of 128 bits: every byte of the key changes every bit of the place. */
+static inline uint64_t mt_fold(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__)
+    unsigned __int128 m = (unsigned __int128)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+#else
+    return mt_mix(a ^ mt_mix(b));
+#endif
 }
 
 static inline uint64_t mt_key_hash(uint64_t k0, uint64_t k1) {
-    uint64_t h = (k0 ^ (k1 << 29 | k1 >> 35)) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 32;
+    return mt_fold(k0 ^ 0x9E3779B97F4A7C15u, k1 ^ 0xC2B2AE3D27D4EB4Fu);
 }
 
 #define MT_KEY_BITS 0x0FFFFFFFFFFFFFFFu
 
-/* Writes the ids of a remembered segment to `out`, which has room for four, and says how many; 0 when it is not known. */
+/* Writes the ids of a remembered segment to `out`, which has room for four, and says how many; 0 when it is not known.
+ * Which of the two slots it is is no branch: it could not be predicted. */
 static inline uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out) {
-    if (mt_likely(set[0].k0 == k0 && (set[0].k1 & MT_KEY_BITS) == k1)) {
-        memcpy(out, set[0].ids, 16);
-        return (uint32_t)(set[0].k1 >> 60);
-    }
-    if (set[1].k0 == k0 && (set[1].k1 & MT_KEY_BITS) == k1) {
-        memcpy(out, set[1].ids, 16);
-        return (uint32_t)(set[1].k1 >> 60);
-    }
-    return 0;
+    const uint64_t a = (set[0].k0 ^ k0) | ((set[0].k1 & MT_KEY_BITS) ^ k1);
+    const uint64_t b = (set[1].k0 ^ k0) | ((set[1].k1 & MT_KEY_BITS) ^ k1);
+    const mt_slot *found = set + (a != 0);
+    if (!mt_likely(a == 0 || b == 0)) return 0;
+    memcpy(out, found->ids, 16);
+    return (uint32_t)(found->k1 >> 60);
 }
 
 /* Remembers a segment in its set of two: the newest comes first, the older of the two goes. */
@@ -238,6 +237,14 @@ static inline void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int
     for (uint32_t i = 0; i < 4; i++) set[0].ids[i] = i < n ? ids[i] : 0;
 }
 
+/* The other set where a segment may lie: it goes there while it has room and the first has none. */
+static inline uint64_t mt_other_place(uint64_t h) { return h >> 32 | h << 32; }
+
+static inline mt_slot *mt_place(mt_slot *slots, uint64_t h, uint64_t mask) {
+    mt_slot *set = slots + 2 * (h & mask), *other = slots + 2 * (mt_other_place(h) & mask);
+    return set[1].k1 != 0 && other[1].k1 == 0 ? other : set;
+}
+
 /* The key of a segment of 16 to 31 bytes of which `room` bytes may be read. */
 static inline void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k) {
     uint8_t tail[32];
@@ -246,29 +253,30 @@ static inline void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint
         memcpy(tail, p, n);
         p = tail;
     }
-    uint32_t low = n - 16 < 8 ? n - 16 : 8;
     k[0] = mt_load64(p);
     k[1] = mt_load64(p + 8);
-    k[2] = mt_load64(p + 16) & mt_keep[low];
-    k[3] = (mt_load64(p + 24) & mt_keep[n - 16 - low]) | (uint64_t)n << 56;
+    k[2] = mt_load64(p + 16) & mt_keep[n - 16][0];
+    k[3] = (mt_load64(p + 24) & mt_keep[n - 16][1]) | (uint64_t)n << 56;
 }
 
 static inline uint64_t mt_wide_hash(const uint64_t *k) {
-    uint64_t h = (k[0] ^ (k[1] << 23 | k[1] >> 41)) * 0x9E3779B97F4A7C15u;
-    h ^= (k[2] ^ (k[3] << 31 | k[3] >> 33)) * 0xC2B2AE3D27D4EB4Fu;
-    return h ^ h >> 32;
+    return mt_fold(k[0] ^ 0x9E3779B97F4A7C15u, k[1] ^ 0xC2B2AE3D27D4EB4Fu) ^
+           mt_fold(k[2] ^ 0x165667B19E3779F9u, k[3] ^ 0xD6E8FEB86659FD93u);
 }
 
 /* As mt_recall; `out` has room for seven. */
 static inline uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out) {
-    for (int i = 0; i < 2; i++) {
-        const mt_wide *w = set + i;
-        if (((w->k[0] ^ k[0]) | (w->k[1] ^ k[1]) | (w->k[2] ^ k[2]) | (w->k[3] ^ k[3])) == 0) {
-            memcpy(out, w->ids, 28);
-            return (uint32_t)w->n;
-        }
-    }
-    return 0;
+    const uint64_t a = (set[0].k[0] ^ k[0]) | (set[0].k[1] ^ k[1]) | (set[0].k[2] ^ k[2]) | (set[0].k[3] ^ k[3]);
+    const uint64_t b = (set[1].k[0] ^ k[0]) | (set[1].k[1] ^ k[1]) | (set[1].k[2] ^ k[2]) | (set[1].k[3] ^ k[3]);
+    const mt_wide *found = set + (a != 0);
+    if (!mt_likely(a == 0 || b == 0)) return 0;
+    memcpy(out, found->ids, 28);
+    return (uint32_t)found->n;
+}
+
+static inline mt_wide *mt_wide_place(mt_wide *wides, uint64_t h, uint64_t mask) {
+    mt_wide *set = wides + 2 * (h & mask), *other = wides + 2 * (mt_other_place(h) & mask);
+    return set[1].n != 0 && other[1].n == 0 ? other : set;
 }
 
 static inline void mt_wide_remember(mt_wide *set, const uint64_t *k, const int32_t *ids, uint32_t n) {

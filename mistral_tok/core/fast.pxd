@@ -28,7 +28,9 @@ cdef extern from "fast.h" nogil:
         uint32_t window
         uint8_t marked
         uint8_t ties
-        uint8_t ascii_words
+        uint8_t words
+        uint8_t simd
+        uint8_t scans
         uint8_t split_spaces
 
     ctypedef struct mt_slot:
@@ -59,11 +61,18 @@ cdef extern from "fast.h" nogil:
     bint mt_joins_hashed(const mt_tables *t, uint32_t a, uint32_t b)
     bint mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_t last, uint8_t first)
     bint mt_class_joins(uint32_t a, uint32_t b)
-    int mt_cut_ascii(const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room)
+    int mt_mask_class(uint32_t c)
+    int mt_simd_best()
+    bint mt_scannable(const uint8_t *p, uint64_t n, uint32_t leads)
+    int mt_scan_words(int level, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room, int wide)
+    int mt_scan_tekken(int level, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room)
     uint8_t mt_class(const mt_tables *t, uint32_t c)
     void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1)
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
     uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out)
+    uint64_t mt_other_place(uint64_t h)
+    mt_slot *mt_place(mt_slot *slots, uint64_t h, uint64_t mask)
+    mt_wide *mt_wide_place(mt_wide *wides, uint64_t h, uint64_t mask)
     void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n)
     void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k)
     uint64_t mt_wide_hash(const uint64_t *k)

@@ -258,6 +258,7 @@ class Image:
             self.meta["split_spaces"],
         )
         verify(self.tables, self.sections)
+        self.tables.allow_masks()
 
 
 def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> None:

@@ -11,8 +11,10 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_char,
     mt_class,
-    mt_cut_ascii,
     mt_may_join,
+    mt_scan_tekken,
+    mt_scan_words,
+    mt_scannable,
     tables_p,
 )
 
@@ -25,6 +27,7 @@ NEWLINE = cython.declare(cython.int, 16)  # \r \n
 OTHER = cython.declare(cython.int, 32)  # [^\s\p{L}\p{N}]
 LEAD = cython.declare(cython.int, 64)  # [^\r\n\p{L}\p{N}]
 
+SCAN = cython.declare(cython.int, 63)  # most segments that a scan by masks finds in a block
 SPACE_MARK = cython.declare(uint32_t, 0x2581)
 
 
@@ -47,10 +50,8 @@ def cut(
     before: uint32_t
     size: uint32_t = 0
     while i < n and count < room:
-        if t.ascii_words and p[i] < 128:
-            count += mt_cut_ascii(p, n, cython.address(i), ends + count, room - count)
-            if count == room:
-                break
+        if t.words and t.simd and room - count >= SCAN and mt_scannable(p + i, n - i, t.words):
+            count += mt_scan_words(t.simd, p, n, cython.address(i), ends + count, room - count, t.words > 1)
         before = p[i]
         previous = mt_char(p + i, cython.address(size))
         i += size
@@ -199,19 +200,32 @@ def split_tekken(
 
     With `cuts`, matches of more than 15 bytes are cut further where no merge can cross, if there is room for all.
     """
+    found: uint64_t[256]  # of one call
     i: uint64_t = at[0]
-    start: uint64_t
+    next: uint64_t
     count: cython.int = 0
+    made: cython.int
+    j: cython.int
     while i < n and count < room:
-        start = i
-        i = tekken_end(t, p, n, i)
-        if not cuts or i - start <= 15 or i - start > cython.cast(uint64_t, room):
-            ends[count] = i
-            count += 1
-        elif count + cython.cast(cython.int, i - start) <= room:
-            count += cut(t, p, i, cython.address(start), ends + count, room - count)
-        else:
-            i = start
-            break
+        made = 0
+        next = i
+        if t.scans and t.simd and mt_scannable(p + i, n - i, 3):
+            made = mt_scan_tekken(t.simd, p, n, cython.address(next), found, room - count)
+        if made == 0:
+            found[0] = tekken_end(t, p, n, i)
+            made = 1
+        for j in range(made):
+            if not cuts or found[j] - i <= 15 or found[j] - i > cython.cast(uint64_t, room):
+                if count == room:
+                    at[0] = i
+                    return count
+                ends[count] = found[j]
+                count += 1
+                i = found[j]
+            elif count + cython.cast(cython.int, found[j] - i) <= room:
+                count += cut(t, p, found[j], cython.address(i), ends + count, room - count)
+            else:
+                at[0] = i
+                return count
     at[0] = i
     return count

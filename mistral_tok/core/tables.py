@@ -3,7 +3,15 @@
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import bytes_p, mt_class_joins
+from cython.cimports.mistral_tok.core.fast import (
+    bytes_p,
+    mt_class,
+    mt_class_joins,
+    mt_mask_class,
+    mt_may_join,
+    mt_simd_best,
+    mt_tables,
+)
 
 
 @cython.cfunc
@@ -13,15 +21,36 @@ def start(section: object) -> bytes_p:
 
 
 @cython.cfunc
-def words_only(joins: bytes_p) -> cython.bint:
-    """Tell whether the class rule joins whatever the vocabulary joins among ASCII characters."""
+def words(t: cython.pointer(mt_tables)) -> cython.int:
+    """Tell for which characters the class rule joins whatever the vocabulary joins: 0 none, 1 ASCII, 2 all letters."""
     a: uint32_t
     b: uint32_t
-    for a in range(128):
-        for b in range(128):
-            if joins[(a << 7) | b] and not mt_class_joins(a, b):
-                return False
+    size: cython.int = 2
+    for a in range(0x460):
+        if not mt_mask_class(a):
+            continue
+        for b in range(0x460):
+            if mt_mask_class(b) and not mt_class_joins(a, b):
+                if mt_may_join(t, a, b, a if a < 128 else 0x80 | (a & 63), b if b < 128 else 0xC0 | (b >> 6)):
+                    if a < 128 and b < 128:
+                        return 0
+                    size = 1
+    return size
+
+
+@cython.cfunc
+def scans(t: cython.pointer(mt_tables)) -> cython.bint:
+    """Tell whether the masks take every character that they know for what the classes of Tekken's pattern say."""
+    c: uint32_t
+    for c in range(0x10000):
+        if mt_mask_class(c) and mt_mask_class(c) != mt_class(t, c):
+            return False
     return True
+
+
+def simd_levels() -> range:
+    """Return the levels of instructions that this machine has for masks: 0 none, 1 of 128 bits, 2 AVX2, 3 AVX-512."""
+    return range(mt_simd_best() + 1)
 
 
 @cython.cclass
@@ -62,9 +91,20 @@ class Tables:
         self.t.marked = marked
         self.t.ties = ties
         self.t.split_spaces = split_spaces
-        self.t.ascii_words = (
-            not split_spaces and len(sections["ascii_joins"]) == 128 * 128 and words_only(self.t.ascii_joins)
-        )
+        self.t.simd = mt_simd_best()
+        self.t.words = 0
+        self.t.scans = False
+
+    def allow_masks(self) -> None:
+        """Find out what the masks of simd.h may decide. Only for tables that were verified."""
+        self.t.words = 0 if self.t.split_spaces else words(cython.address(self.t))
+        self.t.scans = self.t.classes != cython.NULL and scans(cython.address(self.t))
+
+    def set_simd(self, level: int) -> None:
+        """Choose a level of `simd_levels`, for tests; ValueError for one that this machine does not have."""
+        if level not in simd_levels():
+            raise ValueError(f"SIMD level {level!r} is not among {list(simd_levels())} of this machine.")
+        self.t.simd = level
 
     def set_window(self, symbols: int) -> None:
         """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""

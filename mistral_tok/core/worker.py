@@ -24,6 +24,8 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_lookup,
     mt_may_join,
     mt_mix,
+    mt_other_place,
+    mt_place,
     mt_prefetch,
     mt_recall,
     mt_remember,
@@ -31,6 +33,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_wide,
     mt_wide_hash,
     mt_wide_key,
+    mt_wide_place,
     mt_wide_recall,
     mt_wide_remember,
     mt_zeroed,
@@ -307,8 +310,9 @@ class Worker:
             return self.wide_segment(p, n, room, k)
         mt_key(p, cython.cast(uint32_t, n), room, cython.address(k0), cython.address(k1))
         h = mt_key_hash(k0, k1)
-        place = self.slots + 2 * (h & self.set_mask)
-        known = mt_recall(place, k0, k1, self.ids + k)
+        known = mt_recall(self.slots + 2 * (h & self.set_mask), k0, k1, self.ids + k)
+        if known == 0:
+            known = mt_recall(self.slots + 2 * (mt_other_place(h) & self.set_mask), k0, k1, self.ids + k)
         if known == 0:
             known = self.arena_find(p, n, h, k)
         if known:
@@ -317,6 +321,7 @@ class Worker:
         if after < 0:
             return after
         if after - k <= 4:
+            place = mt_place(self.slots, h, self.set_mask)
             mt_remember(place, k0, k1, self.ids + k, cython.cast(uint32_t, after - k))
         else:
             self.arena_add(p, n, h, k, after - k)
@@ -328,16 +333,20 @@ class Worker:
     def wide_segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
         """Encode a segment of 16 to 31 bytes, as `segment` does shorter ones."""
         key: uint64_t[4]
+        h: uint64_t
         place: cython.pointer(mt_wide)
         known: uint32_t
         after: int64_t
         mt_wide_key(p, cython.cast(uint32_t, n), room, key)
-        place = self.wides + 2 * (mt_wide_hash(key) & self.wide_mask)
-        known = mt_wide_recall(place, key, self.ids + k)
+        h = mt_wide_hash(key)
+        known = mt_wide_recall(self.wides + 2 * (h & self.wide_mask), key, self.ids + k)
+        if known == 0:
+            known = mt_wide_recall(self.wides + 2 * (mt_other_place(h) & self.wide_mask), key, self.ids + k)
         if known:
             return k + known
         after = self.long_segment(p, n, k)
         if 0 <= after <= k + 7:
+            place = mt_wide_place(self.wides, h, self.wide_mask)
             mt_wide_remember(place, key, self.ids + k, cython.cast(uint32_t, after - k))
         return after
 
