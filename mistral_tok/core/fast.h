@@ -26,6 +26,7 @@
 #define MT_NO_RULE 0x3FFFFFu /* largest value of the 22 bits that a pair slot has for its rule */
 #define MT_NO_SYMBOL 0x1FFFFFu
 #define MT_EMPTY UINT64_MAX
+#define MT_DIRECT 0x800u /* characters of one and two bytes */
 
 /* The sections of a table image; see core/image.py for what each holds. */
 typedef struct {
@@ -53,6 +54,9 @@ typedef struct {
     uint8_t ties;                  /* rules of equal rank exist */
     uint8_t words;                 /* the class rule of simd.h never cuts where a piece joins: 1 in ASCII, 2 in all it knows */
     uint8_t simd;                  /* level of instructions for masks */
+    const uint32_t *first_rules;   /* rules of two bytes (256 x 256), or of two ASCII characters (128 x 128) where marked */
+    const uint32_t *char_symbols;  /* where marked: symbols of the characters below MT_DIRECT */
+    uint32_t rule_base;            /* every rule's result is this and the rule; 0 where it is not */
     uint8_t scans;                 /* the masks of simd.h are right for Tekken's pattern with these classes */
     uint8_t split_spaces;          /* a space always starts a segment */
 } mt_tables;
@@ -106,15 +110,19 @@ static inline uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t 
     return mt_find_piece(t, p, n, h);
 }
 
-static inline uint64_t mt_pair_start(uint64_t key) { return mt_mix(key * 0xD6E8FEB86659FD93u); }
+static inline uint64_t mt_pair_start(uint64_t key) { return key * 0xD6E8FEB86659FD93u >> 32; }
 
-static inline uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right) {
-    uint64_t key = (uint64_t)left << 21 | right;
+/* The rule for a pair, `left << 21 | right`. Two symbols that are none have no rule either: they equal an empty slot. */
+static inline uint32_t mt_rule_of(const mt_tables *t, uint64_t key) {
     for (uint64_t i = mt_pair_start(key) & t->pair_mask;; i = (i + 1) & t->pair_mask) {
         uint64_t slot = t->pairs[i];
         if (slot >> 22 == key) return (uint32_t)slot & MT_NO_RULE;
         if (slot == MT_EMPTY) return MT_NO_RULE;
     }
+}
+
+static inline uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right) {
+    return mt_rule_of(t, (uint64_t)left << 21 | right);
 }
 
 /* Decodes one character of valid UTF-8 and says how many bytes it has. */

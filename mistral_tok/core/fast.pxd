@@ -1,5 +1,5 @@
 # Declarations of fast.h for the modules of the core.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t, int64_t
 
 cdef extern from "fast.h" nogil:
     ctypedef struct mt_tables:
@@ -31,6 +31,9 @@ cdef extern from "fast.h" nogil:
         uint8_t words
         uint8_t simd
         uint8_t scans
+        const uint32_t *first_rules
+        uint32_t rule_base
+        const uint32_t *char_symbols
         uint8_t split_spaces
 
     ctypedef struct mt_slot:
@@ -48,6 +51,7 @@ cdef extern from "fast.h" nogil:
     uint32_t MT_NO_SYMBOL
     uint64_t MT_HASH_SEED
     uint64_t MT_EMPTY
+    uint32_t MT_DIRECT
     void *mt_zeroed(size_t size)
     void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
@@ -70,15 +74,32 @@ cdef extern from "fast.h" nogil:
     void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1)
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
     uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out)
-    uint64_t mt_other_place(uint64_t h)
-    mt_slot *mt_place(mt_slot *slots, uint64_t h, uint64_t mask)
-    mt_wide *mt_wide_place(mt_wide *wides, uint64_t h, uint64_t mask)
-    void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n)
     void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k)
     uint64_t mt_wide_hash(const uint64_t *k)
     uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out)
-    void mt_wide_remember(mt_wide *set, const uint64_t *k, const int32_t *ids, uint32_t n)
     uint64_t mt_checksum(const uint8_t *p, uint64_t n)
 
 cdef extern from "fast.h":
     object mt_list(object ints, const int32_t *ids, Py_ssize_t n)
+
+cdef extern from "words.h" nogil:
+    ctypedef struct mt_memory:
+        mt_slot *slots
+        mt_wide *wides
+        uint64_t *spilt
+        uint64_t set_mask
+        uint64_t wide_mask
+
+    ctypedef struct mt_seen:
+        const uint8_t *p
+        uint32_t size
+        uint64_t k[4]
+        uint64_t h
+
+    void mt_look(mt_seen *s, const uint8_t *p, uint32_t size, uint64_t room)
+    bint mt_spilt(const mt_memory *m, const mt_seen *s)
+    void mt_spill(const mt_memory *m, const mt_seen *s)
+    uint32_t mt_find(const mt_memory *m, const mt_seen *s, int32_t *out)
+    bint mt_keep_ids(const mt_memory *m, const mt_seen *s, const int32_t *ids, int64_t n)
+    void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count)
+    int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint32_t bytes, int32_t *out)

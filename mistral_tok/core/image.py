@@ -22,7 +22,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 3
+FORMAT = 6
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -88,6 +88,7 @@ def make_image(vocab: Vocabulary) -> bytes:
     shape = (n, total, longest, marked)
     ties = _rules(vocab, take, parts, shape)
     opened = tables.Tables(parts, *shape, ties, vocab.split_spaces)
+    opened.finish()
     bits = 16 if marked else 19
     parts["ascii_joins"], parts["joins"], parts["fragment_joins"] = build.joins(opened, take, bits, vocab.split_spaces)
     parts["itself"] = take if vocab.whole_pieces else build.reachable(opened, take)
@@ -258,7 +259,7 @@ class Image:
             self.meta["split_spaces"],
         )
         verify(self.tables, self.sections)
-        self.tables.allow_masks()
+        self.tables.finish()
 
 
 def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> None:

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Byte-pair merging of one segment: the miss path of the encoder.
 
-Short segments are scanned for their best pair again and again in a few words of stack. Long ones go through a binary
+Short segments are scanned for their best pair again and again in a few words of stack (words.h). Long ones go through a binary
 heap, a window at a time, so that the working set stays in the cache and the time linear in the text.
 
 **Why windows can be joined.** Merging always takes the best pair, the leftmost among equals, and a pair's rank
@@ -30,6 +30,7 @@ from cython.cimports.mistral_tok.core.fast import (
     ids_p,
     mt_char,
     mt_lookup,
+    mt_merge_short,
     mt_rule,
     tables_p,
 )
@@ -97,60 +98,6 @@ def emit(
         out[k[0]] = cython.cast(int32_t, t.byte_symbols[p[at + i]])
         k[0] += 1
     return at + size
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def merge_short(
-    t: tables_p,
-    p: bytes_p,
-    n: uint64_t,
-    out: ids_p,
-) -> int64_t:
-    """Merge a segment of at most 48 bytes."""
-    symbols: uint32_t[48]
-    rules: uint32_t[48]
-    ranks: uint32_t[48]
-    size: uint32_t = 0
-    at: uint64_t = 0
-    count: cython.int = 0
-    i: cython.int
-    best: cython.int
-    low: uint32_t
-    k: int64_t = 0
-    while at < n:
-        symbols[count] = next_symbol(t, p + at, cython.address(size))
-        at += size
-        if count > 0:
-            rules[count - 1] = rule_for(t, symbols[count - 1], symbols[count])
-            ranks[count - 1] = rank_of(t, rules[count - 1])
-        count += 1
-    while True:
-        low = NEVER
-        best = -1
-        for i in range(count - 1):
-            if ranks[i] < low:
-                low = ranks[i]
-                best = i
-        if best < 0:
-            break
-        symbols[best] = t.rule_result[rules[best]]
-        count -= 1
-        for i in range(best + 1, count):
-            symbols[i] = symbols[i + 1]
-            rules[i - 1] = rules[i]
-            ranks[i - 1] = ranks[i]
-        if best > 0:
-            rules[best - 1] = rule_for(t, symbols[best - 1], symbols[best])
-            ranks[best - 1] = rank_of(t, rules[best - 1])
-        if best + 1 < count:
-            rules[best] = rule_for(t, symbols[best], symbols[best + 1])
-            ranks[best] = rank_of(t, rules[best])
-    at = 0
-    for i in range(count):
-        at = emit(t, symbols[i], p, at, out, cython.address(k))
-    return k
 
 
 @cython.cfunc
@@ -363,7 +310,7 @@ def merge(t: tables_p, p: bytes_p, n: uint64_t, out: ids_p) -> int64_t:
     k: int64_t = 0
     room: uint64_t = t.window
     if n <= cython.cast(uint64_t, SHORT):
-        return merge_short(t, p, n, out)
+        return mt_merge_short(t, p, cython.cast(uint32_t, n), out)
     while k == 0:
         if room > n:
             room = n

@@ -3,12 +3,18 @@
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import (
+    MT_DIRECT,
+    MT_NO_RULE,
+    MT_NO_SYMBOL,
     bytes_p,
     mt_class,
     mt_class_joins,
+    mt_lookup,
     mt_mask_class,
     mt_may_join,
+    mt_rule,
     mt_simd_best,
     mt_tables,
 )
@@ -46,6 +52,48 @@ def scans(t: cython.pointer(mt_tables)) -> cython.bint:
         if mt_mask_class(c) and mt_mask_class(c) != mt_class(t, c):
             return False
     return True
+
+
+@cython.cfunc
+def symbols_of_characters(
+    t: cython.pointer(mt_tables), found: cython.pointer(uint32_t)
+) -> cython.pointer(cython.const[uint32_t]):
+    """Fill in the symbol of each character of one or two bytes, where symbols are characters."""
+    text: uint8_t[2]
+    c: uint32_t
+    for c in range(MT_DIRECT if t.marked else 0):
+        text[0] = c if c < 128 else 0xC0 | (c >> 6)
+        text[1] = 0x80 | (c & 63)
+        found[c] = mt_lookup(t, text, 1 if c < 128 else 2)
+    return found
+
+
+@cython.cfunc
+def rules_of_two(
+    t: cython.pointer(mt_tables), side: uint32_t, found: cython.pointer(uint32_t)
+) -> cython.pointer(cython.const[uint32_t]):
+    """Fill in the rule for each two bytes, or for each two ASCII characters."""
+    symbols: cython.pointer(cython.const[uint32_t]) = t.char_symbols if t.marked else t.byte_symbols
+    a: uint32_t
+    b: uint32_t
+    for a in range(side):
+        for b in range(side):
+            if symbols[a] == MT_NO_SYMBOL or symbols[b] == MT_NO_SYMBOL:
+                found[side * a + b] = MT_NO_RULE
+            else:
+                found[side * a + b] = mt_rule(t, symbols[a], symbols[b])
+    return found
+
+
+@cython.cfunc
+def rule_base(t: cython.pointer(mt_tables)) -> uint32_t:
+    """Tell what the result of each rule is, less the rule, if that is the same for all; 0 otherwise."""
+    i: uint32_t
+    base: uint32_t = t.rule_result[0] if t.n_rules else 0
+    same: cython.bint = True
+    for i in range(t.n_rules):
+        same &= t.rule_result[i] == base + i
+    return base if same else 0
 
 
 def simd_levels() -> range:
@@ -92,12 +140,21 @@ class Tables:
         self.t.ties = ties
         self.t.split_spaces = split_spaces
         self.t.simd = mt_simd_best()
-        self.t.words = 0
-        self.t.scans = False
 
-    def allow_masks(self) -> None:
-        """Find out what the masks of simd.h may decide. Only for tables that were verified."""
-        self.t.words = 0 if self.t.split_spaces else words(cython.address(self.t))
+    def __dealloc__(self):
+        free(self.memory)
+
+    def finish(self) -> None:
+        """Work out what is not worth a section. Only for sections that were verified, or are being made."""
+        side: uint32_t = 128 if self.t.marked else 256
+        self.memory = cython.cast(cython.pointer(uint32_t), malloc(4 * (side * side + MT_DIRECT)))
+        if self.memory == cython.NULL:
+            raise MemoryError("No memory for the rules of two characters.")
+        self.t.char_symbols = symbols_of_characters(cython.address(self.t), self.memory + side * side)
+        self.t.first_rules = rules_of_two(cython.address(self.t), side, self.memory)
+        self.t.rule_base = rule_base(cython.address(self.t))
+        if self.t.fragment_joins != cython.NULL:
+            self.t.words = 0 if self.t.split_spaces else words(cython.address(self.t))
         self.t.scans = self.t.classes != cython.NULL and scans(cython.address(self.t))
 
     def set_simd(self, level: int) -> None:

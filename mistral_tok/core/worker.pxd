@@ -1,17 +1,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_slot, mt_tables, mt_wide
+from mistral_tok.core.fast cimport mt_memory, mt_seen, mt_slot, mt_tables, mt_wide
 
 cdef class Worker:
     cdef object keep
     cdef const mt_tables *t
     cdef int scanner
     cdef bint cuts
-    cdef mt_slot *slots
-    cdef void *slot_memory
-    cdef uint64_t set_mask
-    cdef mt_wide *wides
-    cdef void *wide_memory
-    cdef uint64_t wide_mask
+    cdef mt_memory m
     cdef uint32_t *singles
     cdef uint32_t *index
     cdef uint8_t *arena
@@ -28,8 +23,9 @@ cdef class Worker:
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t alone(self, const uint8_t *p, uint64_t n, uint64_t *at, int64_t k) noexcept nogil
     cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
+    cdef void learn(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n) noexcept nogil
+    cdef uint32_t find(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
-    cdef int64_t wide_segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t miss(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
     cdef int64_t long_segment(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
     cdef int64_t recall_long(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil

@@ -3,9 +3,10 @@
 know.
 
 Three bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
-line each: key and ids come with one access, and a new segment drives out the older one of its set. Those of up to 31
-bytes with up to seven ids have slots of a whole line. Longer ones lie in an arena with an index, which is emptied when
-it is full. None ever changes a result: they hold what merging gave.
+line each: key and ids come with one access. Those of up to 31 bytes with up to seven ids have slots of a whole line. A
+segment has a second set to go to while its first is full and the second is not; where both are, it drives out the older
+one of the first. Longer ones lie in an arena with an index, which is emptied when it is full. None ever changes a
+result: they hold what merging gave.
 """
 
 import cython
@@ -18,24 +19,26 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     ids_p,
     mt_char,
+    mt_find,
     mt_joins_hashed,
+    mt_keep_ids,
     mt_key,
     mt_key_hash,
+    mt_learn,
+    mt_look,
     mt_lookup,
     mt_may_join,
     mt_mix,
-    mt_other_place,
-    mt_place,
     mt_prefetch,
     mt_recall,
-    mt_remember,
+    mt_seen,
     mt_slot,
+    mt_spill,
+    mt_spilt,
     mt_wide,
     mt_wide_hash,
     mt_wide_key,
-    mt_wide_place,
     mt_wide_recall,
-    mt_wide_remember,
     mt_zeroed,
 )
 from cython.cimports.mistral_tok.core.merge import merge
@@ -59,30 +62,32 @@ class Worker:
         self.t = cython.address(tables.t)
         self.scanner = scanner
         self.cuts = cuts
-        self.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
-        self.wide_mask = (cython.cast(uint64_t, 1) << max(2, sets_log2 - 2)) - 1
+        self.m.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
+        self.m.wide_mask = (cython.cast(uint64_t, 1) << max(2, sets_log2 - 2)) - 1
         self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
         self.arena_size = cython.cast(uint64_t, 1) << arena_log2
-        self.slot_memory = mt_zeroed((self.set_mask + 1) * 64)
-        self.wide_memory = mt_zeroed((self.wide_mask + 1) * 128)
+        self.m.slots = cython.cast(cython.pointer(mt_slot), mt_zeroed((self.m.set_mask + 1) * 64))
+        self.m.wides = cython.cast(cython.pointer(mt_wide), mt_zeroed((self.m.wide_mask + 1) * 128))
+        spills: uint64_t = (self.m.set_mask + self.m.wide_mask + 2) // 64 + 1
+        self.m.spilt = cython.cast(cython.pointer(uint64_t), calloc(spills, 8))
         self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
         self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
         self.arena_used = 8
         self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
         if (
             self.singles == cython.NULL
-            or self.slot_memory == cython.NULL
-            or self.wide_memory == cython.NULL
+            or self.m.slots == cython.NULL
+            or self.m.wides == cython.NULL
+            or self.m.spilt == cython.NULL
             or self.index == cython.NULL
             or self.arena == cython.NULL
         ):
             raise MemoryError("No memory for an encoder's tables.")
-        self.slots = cython.cast(cython.pointer(mt_slot), self.slot_memory)
-        self.wides = cython.cast(cython.pointer(mt_wide), self.wide_memory)
 
     def __dealloc__(self):
-        free(self.slot_memory)
-        free(self.wide_memory)
+        free(self.m.slots)
+        free(self.m.wides)
+        free(self.m.spilt)
         free(self.singles)
         free(self.index)
         free(self.arena)
@@ -260,32 +265,39 @@ class Worker:
         size: uint64_t
         start: uint64_t
         known: uint32_t
+        learnt: cython.bint
         out: ids_p = self.ids
         while base < count:
             # All places of a group are asked for before the first is looked at, so that their cache misses overlap.
             group = count - base if count - base < GROUP else GROUP
+            learnt = False
             start = at
             for i in range(group):
                 size = ends[base + i] - start
                 if size <= 15:
                     mt_key(p + start, cython.cast(uint32_t, size), n - start, keys + 2 * i, keys + 2 * i + 1)
                     places[i] = mt_key_hash(keys[2 * i], keys[2 * i + 1])
-                    mt_prefetch(self.slots + 2 * (places[i] & self.set_mask))
+                    mt_prefetch(self.m.slots + 2 * (places[i] & self.m.set_mask))
                 elif size <= 31:
                     mt_wide_key(p + start, cython.cast(uint32_t, size), n - start, wide)
                     places[i] = mt_wide_hash(wide)
-                    mt_prefetch(self.wides + 2 * (places[i] & self.wide_mask))
+                    mt_prefetch(self.m.wides + 2 * (places[i] & self.m.wide_mask))
                 start = ends[base + i]
             for i in range(group):
                 size = ends[base + i] - at
                 known = 0
                 if size <= 15:
                     known = mt_recall(
-                        self.slots + 2 * (places[i] & self.set_mask), keys[2 * i], keys[2 * i + 1], out + k
+                        self.m.slots + 2 * (places[i] & self.m.set_mask), keys[2 * i], keys[2 * i + 1], out + k
                     )
                 elif size <= 31:
                     mt_wide_key(p + at, cython.cast(uint32_t, size), n - at, wide)
-                    known = mt_wide_recall(self.wides + 2 * (places[i] & self.wide_mask), wide, out + k)
+                    known = mt_wide_recall(self.m.wides + 2 * (places[i] & self.m.wide_mask), wide, out + k)
+                if known == 0 and size <= 31:
+                    known = self.find(p + at, size, n - at, k)
+                    if known == 0 and not learnt:
+                        learnt = True
+                        self.learn(p, ends + base + i, group - i, at, n)
                 k = k + known if known else self.segment(p + at, size, n - at, k)
                 if k < 0:
                     return k
@@ -296,58 +308,55 @@ class Worker:
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
-        """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read."""
-        k0: uint64_t = 0
-        k1: uint64_t = 0
-        known: int64_t
-        after: int64_t
-        h: uint64_t
-        place: cython.pointer(mt_slot)
-        if n > 31:
-            return self.long_segment(p, n, k)
-        if n > 15:
-            return self.wide_segment(p, n, room, k)
-        mt_key(p, cython.cast(uint32_t, n), room, cython.address(k0), cython.address(k1))
-        h = mt_key_hash(k0, k1)
-        known = mt_recall(self.slots + 2 * (h & self.set_mask), k0, k1, self.ids + k)
-        if known == 0:
-            known = mt_recall(self.slots + 2 * (mt_other_place(h) & self.set_mask), k0, k1, self.ids + k)
-        if known == 0:
-            known = self.arena_find(p, n, h, k)
-        if known:
-            return k + known
-        after = self.miss(p, n, k)
-        if after < 0:
-            return after
-        if after - k <= 4:
-            place = mt_place(self.slots, h, self.set_mask)
-            mt_remember(place, k0, k1, self.ids + k, cython.cast(uint32_t, after - k))
-        else:
-            self.arena_add(p, n, h, k, after - k)
-        return after
+    def learn(
+        self, p: bytes_p, ends: cython.pointer(uint64_t), count: cython.int, at: uint64_t, n: uint64_t
+    ) -> cython.void:
+        """Work out what is not remembered of the next segments of a group, all together, and remember it."""
+        seen: mt_seen[32]
+        i: cython.int
+        found: cython.int = 0
+        size: uint64_t
+        for i in range(count):
+            size = ends[i] - at
+            if 0 < size <= 31:
+                mt_look(seen + found, p + at, cython.cast(uint32_t, size), n - at)
+                found += 1
+            at = ends[i]
+        mt_learn(self.t, cython.address(self.m), seen, found)
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def wide_segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
-        """Encode a segment of 16 to 31 bytes, as `segment` does shorter ones."""
-        key: uint64_t[4]
-        h: uint64_t
-        place: cython.pointer(mt_wide)
+    def find(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> uint32_t:
+        """Recall a segment of up to 31 bytes from wherever it is; write its ids and return their number, or 0."""
+        seen: mt_seen
         known: uint32_t
+        mt_look(cython.address(seen), p, cython.cast(uint32_t, n), room)
+        known = mt_find(cython.address(self.m), cython.address(seen), self.ids + k)
+        if known == 0 and mt_spilt(cython.address(self.m), cython.address(seen)):
+            known = cython.cast(uint32_t, self.arena_find(p, n, seen.h, k))
+        return known
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read."""
+        seen: mt_seen
+        known: int64_t
         after: int64_t
-        mt_wide_key(p, cython.cast(uint32_t, n), room, key)
-        h = mt_wide_hash(key)
-        known = mt_wide_recall(self.wides + 2 * (h & self.wide_mask), key, self.ids + k)
-        if known == 0:
-            known = mt_wide_recall(self.wides + 2 * (mt_other_place(h) & self.wide_mask), key, self.ids + k)
+        if n > 31:
+            return self.long_segment(p, n, k)
+        mt_look(cython.address(seen), p, cython.cast(uint32_t, n), room)
+        known = mt_find(cython.address(self.m), cython.address(seen), self.ids + k)
+        if known == 0 and mt_spilt(cython.address(self.m), cython.address(seen)):
+            known = self.arena_find(p, n, seen.h, k)
         if known:
             return k + known
-        after = self.long_segment(p, n, k)
-        if 0 <= after <= k + 7:
-            place = mt_wide_place(self.wides, h, self.wide_mask)
-            mt_wide_remember(place, key, self.ids + k, cython.cast(uint32_t, after - k))
+        after = self.miss(p, n, k)
+        if after >= 0 and not mt_keep_ids(cython.address(self.m), cython.address(seen), self.ids + k, after - k):
+            mt_spill(cython.address(self.m), cython.address(seen))
+            self.arena_add(p, n, seen.h, k, after - k)
         return after
 
     @cython.cfunc
@@ -383,7 +392,7 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def long_segment(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode a segment of more than 15 bytes; one from a regular expression may fall into several at cuts."""
+        """Encode a segment of more than 31 bytes; one from a regular expression may fall into several at cuts."""
         ends: uint64_t[256]
         at: uint64_t = 0
         start: uint64_t = 0
@@ -394,7 +403,7 @@ class Worker:
         while start < n and k >= 0:
             count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
             for i in range(count):
-                if ends[i] - start > 15:
+                if ends[i] - start > 31:
                     k = self.recall_long(p + start, ends[i] - start, k)
                 else:
                     k = self.segment(p + start, ends[i] - start, n - start, k)
@@ -407,7 +416,7 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def recall_long(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode an uncut segment of more than 15 bytes."""
+        """Encode an uncut segment of more than 31 bytes."""
         h: uint64_t = MT_HASH_SEED ^ n
         i: uint64_t = 0
         word: uint64_t = 0
@@ -425,7 +434,7 @@ class Worker:
         if known:
             return k + known
         after = self.miss(p, n, k)
-        if after > k + 7 or (after >= 0 and n > 31):
+        if after >= 0:
             self.arena_add(p, n, h, k, after - k)
         return after
 
