@@ -67,6 +67,7 @@ cdef extern from "fast.h" nogil:
     bint mt_class_joins(uint32_t a, uint32_t b)
     int mt_mask_class(uint32_t c)
     int mt_simd_best()
+    bint mt_any_longer(uint64_t start, const uint64_t *ends, int count, uint64_t size)
     bint mt_scannable(const uint8_t *p, uint64_t n, uint32_t leads)
     int mt_scan_words(int level, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room, int wide)
     int mt_scan_tekken(int level, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room)

@@ -9,6 +9,7 @@ import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
+    mt_any_longer,
     mt_char,
     mt_class,
     mt_may_join,
@@ -200,32 +201,39 @@ def split_tekken(
 
     With `cuts`, matches of more than 15 bytes are cut further where no merge can cross, if there is room for all.
     """
-    found: uint64_t[256]  # of one call
+    found: uint64_t[256]
     i: uint64_t = at[0]
-    next: uint64_t
+    start: uint64_t
     count: cython.int = 0
     made: cython.int
     j: cython.int
     while i < n and count < room:
         made = 0
-        next = i
+        start = i
         if t.scans and t.simd and mt_scannable(p + i, n - i, 3):
-            made = mt_scan_tekken(t.simd, p, n, cython.address(next), found, room - count)
+            made = mt_scan_tekken(t.simd, p, n, cython.address(i), ends + count, room - count)
         if made == 0:
-            found[0] = tekken_end(t, p, n, i)
+            i = tekken_end(t, p, n, i)
+            ends[count] = i
             made = 1
+        if not cuts or not mt_any_longer(start, ends + count, made, 15):
+            count += made
+            continue
         for j in range(made):
-            if not cuts or found[j] - i <= 15 or found[j] - i > cython.cast(uint64_t, room):
+            found[j] = ends[count + j]
+        for j in range(made):
+            if found[j] - start <= 15 or found[j] - start > cython.cast(uint64_t, room):
                 if count == room:
-                    at[0] = i
-                    return count
+                    break
                 ends[count] = found[j]
                 count += 1
-                i = found[j]
-            elif count + cython.cast(cython.int, found[j] - i) <= room:
-                count += cut(t, p, found[j], cython.address(i), ends + count, room - count)
+                start = found[j]
+            elif count + cython.cast(cython.int, found[j] - start) <= room:
+                count += cut(t, p, found[j], cython.address(start), ends + count, room - count)
             else:
-                at[0] = i
-                return count
+                break
+        if start < i:
+            i = start
+            break
     at[0] = i
     return count

@@ -48,7 +48,8 @@ from cython.cimports.mistral_tok.core.tables import Tables
 FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand alone are looked for again
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
 BLOCK = cython.declare(cython.int, 256)
-GROUP = cython.declare(cython.int, 32)  # segments that are looked up at once
+GROUP = cython.declare(cython.int, 128)  # segments that are looked up at once
+TOGETHER = cython.declare(cython.int, 32)  # segments that are worked out together
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -256,8 +257,8 @@ class Worker:
         k: int64_t,
     ) -> int64_t:
         """Encode the segments that end at `ends`, the first of which starts at `at`."""
-        keys: uint64_t[64]
-        places: uint64_t[32]
+        keys: uint64_t[256]
+        places: uint64_t[128]
         wide: uint64_t[4]
         i: cython.int
         base: cython.int = 0
@@ -265,12 +266,12 @@ class Worker:
         size: uint64_t
         start: uint64_t
         known: uint32_t
-        learnt: cython.bint
+        learnt: cython.int
         out: ids_p = self.ids
         while base < count:
             # All places of a group are asked for before the first is looked at, so that their cache misses overlap.
             group = count - base if count - base < GROUP else GROUP
-            learnt = False
+            learnt = 0
             start = at
             for i in range(group):
                 size = ends[base + i] - start
@@ -295,9 +296,9 @@ class Worker:
                     known = mt_wide_recall(self.m.wides + 2 * (places[i] & self.m.wide_mask), wide, out + k)
                 if known == 0 and size <= 31:
                     known = self.find(p + at, size, n - at, k)
-                    if known == 0 and not learnt:
-                        learnt = True
-                        self.learn(p, ends + base + i, group - i, at, n)
+                    if known == 0 and i >= learnt:
+                        learnt = i + TOGETHER if group - i > TOGETHER else group
+                        self.learn(p, ends + base + i, learnt - i, at, n)
                 k = k + known if known else self.segment(p + at, size, n - at, k)
                 if k < 0:
                     return k
