@@ -16,7 +16,6 @@
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
 #define MT_TURNS 12   /* segments that take their steps in turn */
-#define MT_GROUP 32   /* segments that are looked up together */
 
 typedef struct {
     uint32_t sym[MT_SHORT], key[MT_SHORT + 8], rule[MT_NOWHERE + 1];
@@ -191,7 +190,7 @@ MT_INLINE int mt_keep_ids(const mt_memory *m, const mt_seen *s, const int32_t *i
     return 1;
 }
 
-/* Work out those of up to 32 segments that are not remembered, and remember them. The caller looks for them again: it
+/* Work out those of up to 128 segments that are not remembered, and remember them. The caller looks for them again: it
  * encodes what was driven out in between, or has too many ids, by itself. Segments with a space mark are left to it. */
 static void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count) {
     mt_word words[MT_TURNS];

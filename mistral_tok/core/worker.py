@@ -49,7 +49,7 @@ FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
 BLOCK = cython.declare(cython.int, 256)
 GROUP = cython.declare(cython.int, 128)  # segments that are looked up at once
-TOGETHER = cython.declare(cython.int, 32)  # segments that are worked out together
+TOGETHER = cython.declare(cython.int, 128)  # segments that are worked out together
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -313,7 +313,7 @@ class Worker:
         self, p: bytes_p, ends: cython.pointer(uint64_t), count: cython.int, at: uint64_t, n: uint64_t
     ) -> cython.void:
         """Work out what is not remembered of the next segments of a group, all together, and remember it."""
-        seen: mt_seen[32]
+        seen: mt_seen[128]
         i: cython.int
         found: cython.int = 0
         size: uint64_t
