@@ -32,8 +32,8 @@ def checksum(data: cython.const[uint8_t][::1]) -> int:
 
 
 def table_bits(items: int, least: int = 4) -> int:
-    """Return the logarithm of a table's size that leaves at least half of it empty."""
-    return max(least, (2 * max(1, items) - 1).bit_length())
+    """Return the logarithm of a table's size that leaves at least three sevenths of it empty."""
+    return max(least, (7 * max(1, items) // 4).bit_length())
 
 
 def piece_hash(
