@@ -1,0 +1,202 @@
+/* Ids to strings without passing through UTF-8: each piece lies in a slot of 16 bytes the way Python's strings hold it,
+ * and is written by one store of the whole slot, whose rest the next piece overwrites. */
+#ifndef MISTRAL_TOK_SURFACE_H
+#define MISTRAL_TOK_SURFACE_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "fast.h"
+
+/* The characters of a piece, as bytes where all are below U+0100 and as two bytes each otherwise. The last byte is the
+ * shape: the number of characters in its low four bits, and flags. A long piece has its place in `rest` and its number
+ * of characters as two uint32 instead; an odd one (a control id, the unknown piece, bytes that are no characters of
+ * their own, characters beyond U+FFFF) is not written from here. */
+typedef struct {
+    uint8_t b[16];
+} mt_surface;
+
+#define MT_NOT_ASCII 0x10
+#define MT_TWO_BYTES 0x20
+#define MT_LONG 0x40
+#define MT_ODD 0x80
+#define MT_UNITS 0x0F
+
+/* What a text will be: its characters, the flags of all its pieces, and the steps that write it: an id, or -1 minus
+ * the number of characters that are taken from a list instead. */
+typedef struct {
+    int32_t *steps;
+    Py_ssize_t n_steps, length;
+    uint32_t flags;
+} mt_plan;
+
+static inline uint32_t mt_load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+
+/* An int of one digit as it is, anything else as a number that is no id. */
+static inline int64_t mt_small_int(PyObject *o) {
+    if (!mt_likely(PyLong_CheckExact(o))) return -1;
+#if defined(PYPY_VERSION) || defined(GRAALVM_PYTHON)
+    int over;
+    return PyLong_AsLongLongAndOverflow(o, &over);
+#elif PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_Long_IsCompact((PyLongObject *)o) ? PyUnstable_Long_CompactValue((PyLongObject *)o) : -1;
+#else
+    Py_ssize_t size = Py_SIZE(o);
+    return (size_t)size <= 1 ? (int64_t)(size * ((PyLongObject *)o)->ob_digit[0]) : -1;
+#endif
+}
+
+/* Copies ids from int objects as far as they are plain ints below `limit`, and says how far. The objects lie anywhere
+ * (those of an encoded text in one large table), so they are asked for ahead. */
+static inline Py_ssize_t mt_unpack(PyObject **items, Py_ssize_t n, uint32_t limit, int32_t *out) {
+    for (Py_ssize_t i = 0; i < n; i++) {
+        mt_prefetch(items[i + 24 < n ? i + 24 : i]);
+        int64_t value = mt_small_int(items[i]);
+        if (!mt_likely((uint64_t)value < limit)) return i;
+        out[i] = (int32_t)value;
+    }
+    return n;
+}
+
+/* Adds ids from `i` on to the plan up to the next odd one; returns the place of that. */
+static inline Py_ssize_t mt_measure(const mt_surface *table, const int32_t *ids, Py_ssize_t i, Py_ssize_t n,
+                                    mt_plan *plan) {
+    int32_t *steps = plan->steps + plan->n_steps - i;
+    Py_ssize_t start = i, length = 0;
+    uint32_t flags = 0;
+    for (; i < n; i++) {
+        const mt_surface *s = table + ids[i];
+        uint32_t shape = s->b[15];
+        if (!mt_likely(shape < MT_LONG)) {
+            if (shape & MT_ODD) break;
+            length += mt_load32(s->b + 4);
+        }
+        length += shape & MT_UNITS;
+        flags |= shape;
+        steps[i] = ids[i];
+    }
+    plan->n_steps += i - start;
+    plan->length += length;
+    plan->flags |= flags;
+    return i;
+}
+
+/* Drops the space that the piece of a step starts with: the rest of the piece goes to `extra`, which has room for it.
+ * Returns how many characters that are. */
+static inline Py_ssize_t mt_strip(const mt_surface *table, const uint8_t *rest, mt_plan *plan, Py_ssize_t step,
+                                  uint32_t *extra) {
+    const uint8_t *b = table[plan->steps[step]].b;
+    uint32_t shape = b[15], units = shape & MT_UNITS, wide = (shape & MT_TWO_BYTES) != 0;
+    if (shape & MT_LONG) {
+        units = mt_load32(b + 4);
+        b = rest + mt_load32(b);
+    }
+    for (uint32_t k = 0; k < units; k++) {
+        uint16_t c = b[k];
+        if (wide) memcpy(&c, b + 2 * k, 2);
+        if (k > 0) extra[k - 1] = c;
+        else if (c != ' ') return 0;
+    }
+    plan->steps[step] = -(int32_t)units;
+    plan->length -= 1;
+    return (Py_ssize_t)units - 1;
+}
+
+/* The three widths of a string. A slot is written whole while there is room for one. */
+static inline void mt_fill1(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
+                            uint8_t *out) {
+    const uint8_t *end = out + plan->length;
+    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
+        int32_t step = plan->steps[i];
+        if (!mt_likely(step >= 0)) {
+            for (; step < -1; step++) *out++ = (uint8_t)*extra++;
+            continue;
+        }
+        const uint8_t *b = table[step].b;
+        uint32_t shape = b[15], units = shape & MT_UNITS;
+        if (mt_likely(shape < MT_LONG && end - out >= 16)) {
+            memcpy(out, b, 16);
+        } else {
+            if (shape & MT_LONG) {
+                units = mt_load32(b + 4);
+                b = rest + mt_load32(b);
+            }
+            memcpy(out, b, units);
+        }
+        out += units;
+    }
+}
+
+static inline void mt_widen2(const uint8_t *b, uint32_t units, uint16_t *out) {
+    for (uint32_t k = 0; k < units; k++) out[k] = b[k];
+}
+
+static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
+                            uint16_t *out) {
+    const uint16_t *end = out + plan->length;
+    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
+        int32_t step = plan->steps[i];
+        if (!mt_likely(step >= 0)) {
+            for (; step < -1; step++) *out++ = (uint16_t)*extra++;
+            continue;
+        }
+        const uint8_t *b = table[step].b;
+        uint32_t shape = b[15], units = shape & MT_UNITS;
+        if (mt_likely(shape < MT_LONG && end - out >= 16)) {
+            if (shape & MT_TWO_BYTES) memcpy(out, b, 16);
+            else mt_widen2(b, 16, out);
+        } else {
+            if (shape & MT_LONG) {
+                units = mt_load32(b + 4);
+                b = rest + mt_load32(b);
+            }
+            if (shape & MT_TWO_BYTES) memcpy(out, b, 2 * (size_t)units);
+            else mt_widen2(b, units, out);
+        }
+        out += units;
+    }
+}
+
+static inline void mt_fill4(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
+                            uint32_t *out) {
+    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
+        int32_t step = plan->steps[i];
+        if (step < 0) {
+            for (; step < -1; step++) *out++ = *extra++;
+            continue;
+        }
+        const uint8_t *b = table[step].b;
+        uint32_t shape = b[15], units = shape & MT_UNITS;
+        if (shape & MT_LONG) {
+            units = mt_load32(b + 4);
+            b = rest + mt_load32(b);
+        }
+        if (shape & MT_TWO_BYTES) {
+            for (uint32_t k = 0; k < units; k++) {
+                uint16_t c;
+                memcpy(&c, b + 2 * k, 2);
+                out[k] = c;
+            }
+        } else {
+            for (uint32_t k = 0; k < units; k++) out[k] = b[k];
+        }
+        out += units;
+    }
+}
+
+/* The string of a plan; `top` has the bits of all characters in `extra`. */
+static inline PyObject *mt_string(const mt_surface *table, const uint8_t *rest, const mt_plan *plan,
+                                  const uint32_t *extra, uint32_t top) {
+    Py_UCS4 most = top > 0xFFFF                                     ? 0x10FFFF
+                   : (top > 0xFF || (plan->flags & MT_TWO_BYTES))   ? 0xFFFF
+                   : (top > 0x7F || (plan->flags & MT_NOT_ASCII))   ? 0xFF
+                                                                    : 0x7F;
+    PyObject *made = PyUnicode_New(plan->length, most);
+    if (made == NULL || plan->length == 0) return made;
+    if (most < 0x100) mt_fill1(table, rest, plan, extra, PyUnicode_1BYTE_DATA(made));
+    else if (most == 0xFFFF) mt_fill2(table, rest, plan, extra, PyUnicode_2BYTE_DATA(made));
+    else mt_fill4(table, rest, plan, extra, PyUnicode_4BYTE_DATA(made));
+    return made;
+}
+#endif
