@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Special = Literal["ignore", "keep", "raise"]
 _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
+_STRICT = {"strict": True, "replace": False}
 _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
 TABLE_BYTES = 8 << 20
@@ -282,7 +283,11 @@ class Tokenizer:
         UTF-8 become U+FFFD as in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies
         a `▁` in text comes back as a space.
         """
-        return self._decoder.text(as_list(ids), _policy(special), _strict(errors))
+        try:  # calls would take longer than a text of some words
+            policy, strict = _SPECIAL[special], _STRICT[errors]
+        except (KeyError, TypeError):
+            policy, strict = _policy(special), _strict(errors)
+        return self._decoder.text(ids if type(ids) is list else as_list(ids), policy, strict)
 
     def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
         """Return the bytes of ids, complete characters or not."""
@@ -296,7 +301,7 @@ class Tokenizer:
         texts: list[str] = []
         for row in check_rows(rows, "rows"):
             try:
-                texts.append(self._decoder.text(as_list(row), policy, strict))
+                texts.append(self._decoder.text(row if type(row) is list else as_list(row), policy, strict))
             except (TypeError, ValueError) as error:
                 error.add_note(f"This was in rows[{len(texts)}].")
                 raise

@@ -12,6 +12,7 @@ cdef class Decoder:
     cdef int limit
     cdef Pieces pieces
 
+    cdef str composed(self, Ids ids, int special, bint strict)
     cdef object refused(self, int32_t id, Py_ssize_t place)
     cdef int piece(self, Text text, int32_t id, bint strip) except? -1
 

@@ -15,6 +15,7 @@ from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import bytes_p, ids_p, mt_char, mt_lookup
 from cython.cimports.mistral_tok.core.pieces import Pieces, Text, valid_size
 from cython.cimports.mistral_tok.core.surface import (
+    MT_LONG,
     MT_ODD,
     mt_measure,
     mt_plan,
@@ -86,18 +87,31 @@ class Decoder:
     def text(self, ids, special: cython.int, strict: bool) -> str:
         """Return the text of ids; control ids are left out (0), named (1) or refused with ValueError (2)."""
         if self.pieces is None:
-            self.pieces = Pieces(self.tables)
+            self.pieces = Pieces(self.tables, self.whole_runs)
+        unpacked = unpack(ids, self.limit)
+        plan: mt_plan = mt_plan(unpacked.data + unpacked.n, 0, 0, 0)
+        i: cython.Py_ssize_t = mt_measure(self.pieces.slots, unpacked.data, 0, unpacked.n, cython.address(plan))
+        first: uint32_t[16]
+        if i < unpacked.n or (self.strip and plan.flags & MT_LONG):
+            return self.composed(unpacked, special, strict)
+        if self.strip and i > 0:
+            mt_strip(self.pieces.slots, self.pieces.rest.data, cython.address(plan), 0, first)
+        return mt_string(self.pieces.slots, self.pieces.rest.data, cython.address(plan), first, 0)
+
+    @cython.cfunc
+    def composed(self, ids: Ids, special: cython.int, strict: cython.bint) -> str:
+        """Return the text of ids of which some need more than their slots."""
         made: Composer = Composer.__new__(Composer)
         made.by = self
-        made.ids = unpack(ids, self.limit)
+        made.ids = ids
         made.special = special
         made.strict = strict
         made.open_ = self.strip > 0
-        made.plan.steps = made.ids.data + made.ids.n
+        made.plan.steps = ids.data + ids.n
         made.extra = Text()
         made.run = Text()
         made.compose()
-        text = mt_string(
+        text: str = mt_string(
             self.pieces.slots,
             self.pieces.rest.data,
             cython.address(made.plan),
@@ -285,22 +299,26 @@ class Composer:
     @cython.cfunc
     @cython.exceptval(-1)
     def refuse(self, place: cython.Py_ssize_t) -> cython.int:
-        """Raise for a run that is not valid; what belongs to the same part is decoded by Python, which says why."""
-        i: cython.Py_ssize_t
+        """Raise for a run that is not valid and ends before `place`, unless a refused control id comes first."""
+        i: cython.Py_ssize_t = place if self.by.marked else self.part
+        part: list = []
+        while i < self.ids.n:
+            kind, piece = self.by.surface(self.ids.data[i])
+            if kind == CONTROL:
+                if not self.by.joins or self.special == KEEP:
+                    break
+                if self.special == RAISE:
+                    raise self.by.refused(self.ids.data[i], i)
+            elif self.by.marked and kind != BYTE:
+                break
+            else:
+                part.append(piece)
+            i += 1
         if self.by.marked:
             raise ValueError(
-                f"The byte pieces before ids[{place}] are not valid UTF-8; decode with errors='replace' to allow it."
+                f"The byte pieces before ids[{i}] are not valid UTF-8; decode with errors='replace' to allow it."
             )
-        part: list = []
-        for i in range(self.part, self.ids.n):
-            kind, piece = self.by.surface(self.ids.data[i])
-            if kind != CONTROL:
-                part.append(piece)
-            elif not self.by.joins or self.special == KEEP:
-                break
-            elif self.special == RAISE:
-                raise self.by.refused(self.ids.data[i], i)
-        b"".join(part).decode()
+        b"".join(part).decode()  # Python says why
         return 0
 
 

@@ -89,26 +89,33 @@ def valid_size(p: bytes_p, room: uint64_t) -> uint32_t:
 class Pieces:
     """The slots of all ids, and the long pieces that no slot holds."""
 
-    def __cinit__(self, tables: Tables):
+    def __cinit__(self, tables: Tables, whole_runs: cython.bint):
         self.rest = Text()
         self.slots = cython.cast(surface_p, mt_zeroed(16 * tables.t.n_pieces))
         if self.slots == cython.NULL:
             raise MemoryError("No memory for the pieces of a vocabulary.")
-        self.fill(tables)
+        self.fill(tables, whole_runs)
 
     def __dealloc__(self):
         free(self.slots)
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def fill(self, tables: Tables) -> cython.int:
+    def fill(self, tables: Tables, whole_runs: cython.bint) -> cython.int:
+        """Fill all slots. A byte piece that is a character has one where its neighbours do not matter, except a space:
+        that of a byte piece is never dropped.
+        """
         t = cython.address(tables.t)
         i: uint32_t
         kind: cython.int
+        slot: cython.bint
         for i in range(t.n_pieces):
             kind = t.kinds[i]
+            slot = kind != CONTROL
+            if t.marked and (kind == UNKNOWN or kind == BYTE):
+                slot = kind == BYTE and not whole_runs and t.blob[t.offsets[i]] != 32
             self.slots[i].b[15] = MT_ODD
-            if kind != CONTROL and not (t.marked and (kind == UNKNOWN or kind == BYTE)):
+            if slot:
                 self.put(self.slots + i, t.blob + t.offsets[i], t.offsets[i + 1] - t.offsets[i])
         return 0
 

@@ -107,8 +107,9 @@ static inline Py_ssize_t mt_strip(const mt_surface *table, const uint8_t *rest, 
 static inline void mt_fill1(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
                             uint8_t *out) {
     const uint8_t *end = out + plan->length;
-    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
-        int32_t step = plan->steps[i];
+    const int32_t *steps = plan->steps, *last = steps + plan->n_steps;
+    for (; steps < last; steps++) {
+        int32_t step = *steps;
         if (!mt_likely(step >= 0)) {
             for (; step < -1; step++) *out++ = (uint8_t)*extra++;
             continue;
@@ -135,8 +136,9 @@ static inline void mt_widen2(const uint8_t *b, uint32_t units, uint16_t *out) {
 static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
                             uint16_t *out) {
     const uint16_t *end = out + plan->length;
-    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
-        int32_t step = plan->steps[i];
+    const int32_t *steps = plan->steps, *last = steps + plan->n_steps;
+    for (; steps < last; steps++) {
+        int32_t step = *steps;
         if (!mt_likely(step >= 0)) {
             for (; step < -1; step++) *out++ = (uint16_t)*extra++;
             continue;
@@ -144,8 +146,10 @@ static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const 
         const uint8_t *b = table[step].b;
         uint32_t shape = b[15], units = shape & MT_UNITS;
         if (mt_likely(shape < MT_LONG && end - out >= 16)) {
-            if (shape & MT_TWO_BYTES) memcpy(out, b, 16);
-            else mt_widen2(b, 16, out);
+            uint8_t whole[16]; /* of its own, so that compilers see that `out` does not change it */
+            memcpy(whole, b, 16);
+            if (shape & MT_TWO_BYTES) memcpy(out, whole, 16);
+            else mt_widen2(whole, 16, out);
         } else {
             if (shape & MT_LONG) {
                 units = mt_load32(b + 4);
@@ -160,8 +164,9 @@ static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const 
 
 static inline void mt_fill4(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
                             uint32_t *out) {
-    for (Py_ssize_t i = 0; i < plan->n_steps; i++) {
-        int32_t step = plan->steps[i];
+    const int32_t *steps = plan->steps, *last = steps + plan->n_steps;
+    for (; steps < last; steps++) {
+        int32_t step = *steps;
         if (step < 0) {
             for (; step < -1; step++) *out++ = *extra++;
             continue;
