@@ -106,7 +106,7 @@ class Decoder:
         made.ids = ids
         made.special = special
         made.strict = strict
-        made.open_ = self.strip > 0
+        made.open_ = self.strip == 1
         made.plan.steps = ids.data + ids.n
         made.extra = Text()
         made.run = Text()

@@ -133,6 +133,24 @@ static inline void mt_widen2(const uint8_t *b, uint32_t units, uint16_t *out) {
     for (uint32_t k = 0; k < units; k++) out[k] = b[k];
 }
 
+/* A whole slot as characters of two bytes; `out` has room for 16. Pieces of one and of two bytes take turns in texts
+ * beyond Latin, which is why the choice between them is no branch where that can be helped. */
+static inline void mt_slot2(const uint8_t *b, uint32_t shape, uint16_t *out) {
+#if defined(__SSE2__)
+    __m128i slot = _mm_loadu_si128((const __m128i *)b);
+    __m128i two = _mm_set1_epi32(-(int32_t)(shape >> 5 & 1));
+    __m128i low = _mm_unpacklo_epi8(slot, _mm_setzero_si128());
+    low = _mm_xor_si128(low, _mm_and_si128(two, _mm_xor_si128(low, slot)));
+    _mm_storeu_si128((__m128i *)out, low);
+    _mm_storeu_si128((__m128i *)(out + 8), _mm_unpackhi_epi8(slot, _mm_setzero_si128()));
+#else
+    uint8_t whole[16]; /* of its own, so that compilers see that `out` does not change it */
+    memcpy(whole, b, 16);
+    if (shape & MT_TWO_BYTES) memcpy(out, whole, 16);
+    else mt_widen2(whole, 16, out);
+#endif
+}
+
 static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
                             uint16_t *out) {
     const uint16_t *end = out + plan->length;
@@ -146,10 +164,7 @@ static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const 
         const uint8_t *b = table[step].b;
         uint32_t shape = b[15], units = shape & MT_UNITS;
         if (mt_likely(shape < MT_LONG && end - out >= 16)) {
-            uint8_t whole[16]; /* of its own, so that compilers see that `out` does not change it */
-            memcpy(whole, b, 16);
-            if (shape & MT_TWO_BYTES) memcpy(out, whole, 16);
-            else mt_widen2(whole, 16, out);
+            mt_slot2(b, shape, out);
         } else {
             if (shape & MT_LONG) {
                 units = mt_load32(b + 4);
@@ -162,31 +177,38 @@ static inline void mt_fill2(const mt_surface *table, const uint8_t *rest, const 
     }
 }
 
+static inline void mt_widen4(const uint16_t *from, uint32_t units, uint32_t *out) {
+    for (uint32_t k = 0; k < units; k++) out[k] = from[k];
+}
+
 static inline void mt_fill4(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra,
                             uint32_t *out) {
+    const uint32_t *end = out + plan->length;
     const int32_t *steps = plan->steps, *last = steps + plan->n_steps;
     for (; steps < last; steps++) {
         int32_t step = *steps;
-        if (step < 0) {
+        if (!mt_likely(step >= 0)) {
             for (; step < -1; step++) *out++ = *extra++;
             continue;
         }
         const uint8_t *b = table[step].b;
         uint32_t shape = b[15], units = shape & MT_UNITS;
+        uint16_t whole[16];
+        if (mt_likely(shape < MT_LONG && end - out >= 16)) {
+            mt_slot2(b, shape, whole);
+            mt_widen4(whole, 16, out);
+            out += units;
+            continue;
+        }
         if (shape & MT_LONG) {
             units = mt_load32(b + 4);
             b = rest + mt_load32(b);
         }
-        if (shape & MT_TWO_BYTES) {
-            for (uint32_t k = 0; k < units; k++) {
-                uint16_t c;
-                memcpy(&c, b + 2 * k, 2);
-                out[k] = c;
-            }
-        } else {
-            for (uint32_t k = 0; k < units; k++) out[k] = b[k];
+        for (uint32_t k = 0; k < units; k++) {
+            if (shape & MT_TWO_BYTES) memcpy(whole, b + 2 * k, 2);
+            else whole[0] = b[k];
+            *out++ = whole[0];
         }
-        out += units;
     }
 }
 
