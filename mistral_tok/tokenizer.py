@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
-from mistral_tok.ids import as_list, check_id
+from mistral_tok.ids import as_ids, check_id
 from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
 from mistral_tok.parallel import in_chunks
@@ -287,11 +287,11 @@ class Tokenizer:
             policy, strict = _SPECIAL[special], _STRICT[errors]
         except (KeyError, TypeError):
             policy, strict = _policy(special), _strict(errors)
-        return self._decoder.text(ids if type(ids) is list else as_list(ids), policy, strict)
+        return self._decoder.text(ids if type(ids) is list else as_ids(ids), policy, strict)
 
     def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
         """Return the bytes of ids, complete characters or not."""
-        return self._decoder.bytes(as_list(ids), _policy(special))
+        return self._decoder.bytes(as_ids(ids), _policy(special))
 
     def decode_batch(
         self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace"
@@ -301,7 +301,7 @@ class Tokenizer:
         texts: list[str] = []
         for row in check_rows(rows, "rows"):
             try:
-                texts.append(self._decoder.text(row if type(row) is list else as_list(row), policy, strict))
+                texts.append(self._decoder.text(row if type(row) is list else as_ids(row), policy, strict))
             except (TypeError, ValueError) as error:
                 error.add_note(f"This was in rows[{len(texts)}].")
                 raise

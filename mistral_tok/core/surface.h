@@ -59,6 +59,31 @@ static inline Py_ssize_t mt_unpack(PyObject **items, Py_ssize_t n, uint32_t limi
     return n;
 }
 
+/* The same from blocks. All are copied before anything is said of them, for loops without a way out are vectorized. */
+static inline Py_ssize_t mt_unpack32(const int32_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out) {
+    uint32_t most = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        out[i] = ids[i];
+        most = (uint32_t)ids[i] > most ? (uint32_t)ids[i] : most;
+    }
+    if (most < limit) return n;
+    Py_ssize_t i = 0;
+    while ((uint32_t)ids[i] < limit) i++;
+    return i;
+}
+
+static inline Py_ssize_t mt_unpack64(const int64_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out) {
+    int bad = 0;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        out[i] = (int32_t)ids[i];
+        bad |= (uint64_t)ids[i] >= limit;
+    }
+    if (!bad) return n;
+    Py_ssize_t i = 0;
+    while ((uint64_t)ids[i] < limit) i++;
+    return i;
+}
+
 /* Adds ids from `i` on to the plan up to the next odd one; returns the place of that. */
 static inline Py_ssize_t mt_measure(const mt_surface *table, const int32_t *ids, Py_ssize_t i, Py_ssize_t n,
                                     mt_plan *plan) {

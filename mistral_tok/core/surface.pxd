@@ -1,5 +1,5 @@
 # Declarations of surface.h for the modules that turn ids into text.
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from cpython.object cimport PyObject
 
 cdef extern from "surface.h":
@@ -19,6 +19,8 @@ cdef extern from "surface.h":
     int MT_ODD
     int MT_UNITS
     Py_ssize_t mt_unpack(PyObject **items, Py_ssize_t n, uint32_t limit, int32_t *out)
+    Py_ssize_t mt_unpack32(const int32_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out)
+    Py_ssize_t mt_unpack64(const int64_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out)
     Py_ssize_t mt_measure(const mt_surface *table, const int32_t *ids, Py_ssize_t i, Py_ssize_t n, mt_plan *plan)
     Py_ssize_t mt_strip(const mt_surface *table, const uint8_t *rest, mt_plan *plan, Py_ssize_t step, uint32_t *extra)
     object mt_string(const mt_surface *table, const uint8_t *rest, const mt_plan *plan, const uint32_t *extra, uint32_t top)

@@ -5,8 +5,7 @@ cdef class Ids:
     cdef Py_ssize_t n
     cdef int reserve(self, Py_ssize_t n) except? -1
     cdef int general(self, tuple items, object limit) except? -1
-    cdef int narrow(self, object ids, int limit) except? -1
-    cdef int wide(self, object ids, int limit) except? -1
+    cdef int block(self, object ids, int limit) except? -1
 
 cdef Ids unpack(object ids, int limit)
 cpdef object out_of_range(object value, object place, object limit)

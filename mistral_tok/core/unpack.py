@@ -4,13 +4,14 @@
 import operator
 
 import cython
+from cython.cimports.cpython.buffer import Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.cimports.cpython.list import PyList_CheckExact
 from cython.cimports.cpython.sequence import PySequence_Fast_ITEMS
 from cython.cimports.cpython.tuple import PyTuple_CheckExact
-from cython.cimports.libc.stdint import int32_t, int64_t
+from cython.cimports.libc.stdint import int64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import ids_p
-from cython.cimports.mistral_tok.core.surface import mt_unpack
+from cython.cimports.mistral_tok.core.surface import mt_unpack, mt_unpack32, mt_unpack64
 
 
 @cython.freelist(8)
@@ -33,28 +34,21 @@ class Ids:
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def narrow(self, ids: object, limit: cython.int) -> cython.int:
-        """Unpack an int32 buffer."""
-        view: cython.const[int32_t][::1] = ids
-        i: cython.Py_ssize_t
-        self.reserve(view.shape[0])
-        for i in range(self.n):
-            if not 0 <= view[i] < limit:
-                raise out_of_range(view[i], i, limit)
-            self.data[i] = view[i]
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def wide(self, ids: object, limit: cython.int) -> cython.int:
-        """Unpack an int64 buffer."""
-        view: cython.const[int64_t][::1] = ids
-        i: cython.Py_ssize_t
-        self.reserve(view.shape[0])
-        for i in range(self.n):
-            if not 0 <= view[i] < limit:
-                raise out_of_range(view[i], i, limit)
-            self.data[i] = cython.cast(int32_t, view[i])
+    def block(self, ids: object, limit: cython.int) -> cython.int:
+        """Unpack a block of int32 or int64."""
+        view: Py_buffer
+        at: cython.Py_ssize_t
+        PyObject_GetBuffer(ids, cython.address(view), PyBUF_SIMPLE)
+        try:
+            self.reserve(view.len // view.itemsize)
+            if view.itemsize == 4:
+                at = mt_unpack32(cython.cast(ids_p, view.buf), self.n, limit, self.data)
+            else:
+                at = mt_unpack64(cython.cast(cython.pointer(int64_t), view.buf), self.n, limit, self.data)
+        finally:
+            PyBuffer_Release(cython.address(view))
+        if at < self.n:
+            raise out_of_range(ids[at], at, limit)
         return 0
 
     @cython.cfunc
@@ -82,10 +76,8 @@ def unpack(ids: object, limit: cython.int) -> Ids:
             made.general(tuple(ids), limit)
     elif isinstance(ids, (list, tuple)):
         made.general(tuple(ids), limit)
-    elif ids.itemsize == 4:
-        made.narrow(ids, limit)
     else:
-        made.wide(ids, limit)
+        made.block(ids, limit)
     return made
 
 
