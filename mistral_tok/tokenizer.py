@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
+from mistral_tok.core.spans import Spans
 from mistral_tok.ids import as_ids, check_id
 from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
@@ -81,6 +82,9 @@ class Tokenizer:
         self.special_ids = frozenset(controls)
         self.special_names = {self.piece(i): i for i in controls}
         self._by_name: dict[str, int] | None = None
+        self._drops = meta["pattern"] is not None and self.config.get("unmatched") == "drop"
+        """Whether text that the pattern does not match is left out."""
+        self._spans: Spans | None = None
         self._encoder = self._make_encoder()
 
     def _make_encoder(self) -> Encoder:
@@ -91,7 +95,7 @@ class Tokenizer:
         if scanner == 2:
             from mistral_tok.core.split import make_splitter
 
-            splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops())
+            splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops)
         every = self.config.get("prefix_scope") == "segment"
         sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
         arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
@@ -100,10 +104,6 @@ class Tokenizer:
     def _user_defined(self) -> dict[str, int]:
         defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")
         return {self._decoder.surface(i)[1].decode(): i for i in defined}
-
-    def _drops(self) -> bool:
-        """Tell whether text that the pattern does not match is left out."""
-        return self._image.meta["pattern"] is not None and self.config.get("unmatched") == "drop"
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
@@ -189,34 +189,37 @@ class Tokenizer:
         """
         import numpy as np
 
-        from mistral_tok.core.spans import spans
-
+        ends = self._ends(bos, eos)
         try:
-            data, fixed = self._encoder.array(text), text
+            data, fixed = self._encoder.array(text, *ends), text
         except (UnicodeEncodeError, TypeError) as error:
             fixed = self._mend(text, errors, error)
-            data = self._encoder.array(fixed)
-        ids, shown = np.frombuffer(data, np.int32), fixed
-        if self._drops():
-            from mistral_tok.core.split import make_kept
-
-            kept = make_kept(self.name, self._image.meta["pattern"], self._user_defined())(fixed)
-            shown = "".join(fixed[i] for i in kept)
-        every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
-        data = spans(self._image.tables, shown, ids, self._prefixed(fixed), every)
-        found = np.frombuffer(data, np.int32).reshape(-1, 2)
-        if shown is not fixed:
-            places = np.array(kept, np.int32)
-            found = np.stack([places[found[:, 0]], places[found[:, 1] - 1] + 1], axis=1)
+            data = self._encoder.array(fixed, *ends)
+        if self._spans is None:
+            self._spans = self._make_spans()
+        pairs = self._spans.pairs(fixed, data, self._prefixed(fixed))
+        found = np.frombuffer(pairs, np.int32).reshape(-1, 2)
+        if self._drops:
+            found = self._over_gaps(found, fixed, bos, eos)
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
-        if bos or eos:
-            head, tail = self._ends(bos, eos)
-            ids = np.concatenate([np.array([head] * bos, np.int32), ids, np.array([tail] * eos, np.int32)])
-            found = np.concatenate(
-                [np.zeros((int(bos), 2), np.int32), found, np.full((int(eos), 2), len(text), np.int32)]
-            )
-        return Encoding(ids.tolist(), found)
+        return Encoding(self._encoder.listed(data), found)
+
+    def _make_spans(self) -> Spans:
+        every = self.config.get("prefix_scope") == "segment"
+        return Spans(self._image.tables, _PREFIX[self._image.meta["prefix"]] if every else 0)
+
+    def _over_gaps(self, found: np.ndarray, text: str, bos: bool, eos: bool) -> np.ndarray:
+        """Return spans in the text as it is for those in what the pattern keeps of it."""
+        import numpy as np
+
+        from mistral_tok.core.split import make_kept
+
+        places = np.array(make_kept(self.name, self._image.meta["pattern"], self._user_defined())(text), np.int32)
+        inner = found[int(bos) : len(found) - int(eos)]
+        inner[:] = np.stack([places[inner[:, 0]], places[inner[:, 1] - 1] + 1], axis=1)
+        found[len(found) - int(eos) :] = len(text)
+        return found
 
     def encode_batch(
         self,
