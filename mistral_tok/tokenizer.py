@@ -197,8 +197,8 @@ class Tokenizer:
             data = self._encoder.array(fixed, *ends)
         if self._spans is None:
             self._spans = self._make_spans()
-        pairs = self._spans.pairs(fixed, data, self._prefixed(fixed))
-        found = np.frombuffer(pairs, np.int32).reshape(-1, 2)
+        found = np.empty((len(data) // 4, 2), np.int32)
+        self._spans.pairs(fixed, data, found)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
         if fixed is not text:
@@ -207,7 +207,7 @@ class Tokenizer:
 
     def _make_spans(self) -> Spans:
         every = self.config.get("prefix_scope") == "segment"
-        return Spans(self._image.tables, _PREFIX[self._image.meta["prefix"]] if every else 0)
+        return Spans(self._image.tables, _PREFIX[self._image.meta["prefix"]], every)
 
     def _over_gaps(self, found: np.ndarray, text: str, bos: bool, eos: bool) -> np.ndarray:
         """Return spans in the text as it is for those in what the pattern keeps of it."""
@@ -360,10 +360,6 @@ class Tokenizer:
         if (bos and self.bos_id is None) or (eos and self.eos_id is None):
             raise ValueError(f"{self.name} has no {'bos' if bos and self.bos_id is None else 'eos'} token.")
         return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
-
-    def _prefixed(self, text: str) -> bool:
-        prefix = self._image.meta["prefix"]
-        return prefix == "always" or (prefix == "unless-space" and not text.startswith((" ", SPACE)))
 
     def _mend(self, text: object, errors: str, cause: Exception) -> str:
         """Return text that can be encoded, or raise for the caller what is wrong with it."""

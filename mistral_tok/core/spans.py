@@ -6,7 +6,8 @@ to know of it, so the text itself is read only where a space that is not its own
 """
 
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cython.cimports.cpython.buffer import Py_buffer, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import bytes_p, ids_p
@@ -26,24 +27,33 @@ def inside(byte: uint8_t) -> cython.bint:
     return byte & 0xC0 == 0x80
 
 
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def starts_with_space(text: str, at: cython.Py_ssize_t) -> cython.bint:
+    return at < len(text) and (text[at] == " " or text[at] == "\u2581")
+
+
 @cython.cclass
 class Spans:
     """Spans of ids under one vocabulary.
 
-    `every`: a space that is not its own stands before the text after each user-defined piece (1), or only where that
-    does not start with a space (2).
+    `prefix`: a space that is not its own stands before every text (1), or one that does not start with a space (2).
+    `every`: the same holds for the text after each user-defined piece.
     """
 
     tables: Tables
-    every: cython.int
+    prefix: cython.int
+    every: cython.bint
     steps: cython.pointer(uint8_t)  # of each id: twice the characters that it begins, and 1 where it begins inside one
 
-    def __init__(self, tables: Tables, every: int):
+    def __init__(self, tables: Tables, prefix: int, every: bool):
         t = cython.address(tables.t)
         i: uint32_t
         start: uint8_t
         self.tables = tables
-        self.every = every
+        self.prefix = prefix
+        self.every = every and prefix > 0
         self.steps = cython.cast(cython.pointer(uint8_t), malloc(t.n_pieces))
         if self.steps == cython.NULL:
             raise MemoryError("No memory for the steps of spans.")
@@ -71,20 +81,29 @@ class Spans:
             count += not inside(t.blob[i])
         return count
 
-    def pairs(self, text: str, data: bytearray, prefixed: bool) -> bytearray:
-        """Return int32 pairs (start, end), half open, in characters of `text`, for the int32 ids that it was encoded to.
+    def pairs(self, text: str, data: bytearray, out: object) -> None:
+        """Write int32 pairs (start, end), half open, in characters of `text`, for the int32 ids that it was encoded to.
 
-        Bytes of one character that fall in several ids share its span. `prefixed`: a space stands before the text that
-        is not its own; it has no width.
+        `out` is a buffer of eight bytes for each id. Bytes of one character that fall in several ids share its span;
+        the space before the text that is not its own has no width.
         """
-        ids: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(data))
+        view: Py_buffer
         n: cython.Py_ssize_t = len(data) // 4
-        made = PyByteArray_FromStringAndSize(cython.NULL, 8 * n)
-        out: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(made))
+        PyObject_GetBuffer(out, cython.address(view), PyBUF_WRITABLE)
+        try:
+            if view.len != 8 * n:
+                raise ValueError(f"out has {view.len} bytes; {n} ids need {8 * n}.")
+            self.fill(text, cython.cast(ids_p, PyByteArray_AS_STRING(data)), n, cython.cast(ids_p, view.buf))
+        finally:
+            PyBuffer_Release(cython.address(view))
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def fill(self, text: str, ids: ids_p, n: cython.Py_ssize_t, out: ids_p) -> cython.int:
         i: cython.Py_ssize_t = 0
         stop: cython.Py_ssize_t = n
         chars: int32_t = 0
-        lead: cython.bint = prefixed
+        lead: cython.bint = self.prefix == 1 or (self.prefix == 2 and not starts_with_space(text, 0))
         while i < n:
             if self.every:
                 stop = self.after_mark(ids, i, n)
@@ -92,8 +111,8 @@ class Spans:
                 i = self.led(ids, i, stop, cython.address(chars), out)
             chars = self.walk(ids, i, stop, chars, out)
             i = stop
-            lead = i < n and chars < len(text) and (self.every == 1 or text[chars] not in " \u2581")
-        return made
+            lead = chars < len(text) and (self.prefix == 1 or not starts_with_space(text, chars))
+        return 0
 
     @cython.cfunc
     @cython.exceptval(check=False)
