@@ -30,7 +30,8 @@ cdef class Composer:
 
     cdef int compose(self) except? -1
     cdef int begin(self, Py_ssize_t step) except? -1
-    cdef int odd(self, int32_t id, Py_ssize_t place) except? -1
+    cdef Py_ssize_t odd(self, Py_ssize_t place) except? -1
+    cdef int control(self, int32_t id, Py_ssize_t place) except? -1
     cdef int add(self, str text) except? -1
     cdef void step(self, Py_ssize_t count) noexcept
     cdef int settle(self, Py_ssize_t place) except? -1

@@ -10,10 +10,10 @@ what is not valid.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import bytes_p, ids_p, mt_char, mt_lookup
-from cython.cimports.mistral_tok.core.pieces import Pieces, Text, valid_size
+from cython.cimports.mistral_tok.core.pieces import Pieces, Text
 from cython.cimports.mistral_tok.core.surface import (
     MT_LONG,
     MT_ODD,
@@ -21,7 +21,7 @@ from cython.cimports.mistral_tok.core.surface import (
     mt_plan,
     mt_string,
     mt_strip,
-    mt_surface,
+    mt_valid_size,
     surface_p,
 )
 from cython.cimports.mistral_tok.core.unpack import Ids, out_of_range, unpack
@@ -187,8 +187,7 @@ class Composer:
         first: cython.Py_ssize_t
         while i < self.ids.n:
             if slots[ids[i]].b[15] & MT_ODD:
-                self.odd(ids[i], i)
-                i += 1
+                i = self.odd(i)
                 continue
             self.settle(i)
             first = self.plan.n_steps
@@ -203,7 +202,7 @@ class Composer:
         """Drop the leading space of the first step that yields text."""
         pieces: Pieces = self.by.pieces
         self.open_ = False
-        self.extra.grow(4 * self.plan.length)
+        self.extra.grow(4 * self.by.tables.t.longest)
         self.extra.used += 4 * mt_strip(
             pieces.slots,
             pieces.rest.data,
@@ -215,26 +214,41 @@ class Composer:
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def odd(self, id: int32_t, place: cython.Py_ssize_t) -> cython.int:
-        """Plan an id that has no slot."""
+    def odd(self, place: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Plan an id that has no slot, or all the bytes that stand together; return the place behind."""
         t = cython.address(self.by.tables.t)
+        id: int32_t = self.ids.data[place]
         kind: cython.int = t.kinds[id]
         if kind == CONTROL:
-            if not self.by.joins or self.special == KEEP:
-                self.settle(place)
-                self.part = place + 1
-            if self.special == RAISE:
-                raise self.by.refused(id, place)
-            if self.special == KEEP:
-                self.add(self.by.surface(id)[1].decode("utf-8", "replace"))
-            return 0
-        if not t.marked or kind == BYTE:
-            self.by.piece(self.run, id, False)
-        else:
+            self.control(id, place)
+            return place + 1
+        if t.marked and kind != BYTE:
             self.settle(place)
             text: str = self.by.surface(id)[1].decode()
             self.add(text[1:] if self.open_ and kind != UNKNOWN and text.startswith(" ") else text)
+            self.open_ = False
+            return place + 1
         self.open_ = False
+        while self.by.pieces.slots[id].b[15] & MT_ODD and (kind == BYTE or (not t.marked and kind != CONTROL)):
+            self.by.piece(self.run, id, False)
+            place += 1
+            if place == self.ids.n:
+                break
+            id = self.ids.data[place]
+            kind = t.kinds[id]
+        return place
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def control(self, id: int32_t, place: cython.Py_ssize_t) -> cython.int:
+        """Leave a control id out, plan its name, or refuse it."""
+        if not self.by.joins or self.special == KEEP:
+            self.settle(place)
+            self.part = place + 1
+        if self.special == RAISE:
+            raise self.by.refused(id, place)
+        if self.special == KEEP:
+            self.add(self.by.surface(id)[1].decode("utf-8", "replace"))
         return 0
 
     @cython.cfunc
@@ -272,7 +286,7 @@ class Composer:
         self.extra.grow(4 * n)
         out = cython.cast(cython.pointer(uint32_t), self.extra.data + self.extra.used)
         while at < n:
-            if not valid_size(p + at, n - at):
+            if not mt_valid_size(p + at, n - at):
                 return self.mend(place)
             out[count] = mt_char(p + at, cython.address(size))
             top |= out[count]
@@ -331,7 +345,7 @@ def single_bytes(raw: bytes) -> str:
     size: cython.Py_ssize_t
     found: list = []
     while at < n:
-        size = valid_size(p + at, n - at)
+        size = mt_valid_size(p + at, n - at)
         found.append(raw[at : at + size].decode() if size else "\ufffd")
         at += max(size, 1)
     return "".join(found)

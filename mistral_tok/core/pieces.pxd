@@ -2,8 +2,6 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from mistral_tok.core.surface cimport mt_surface
 from mistral_tok.core.tables cimport Tables
 
-cdef uint32_t valid_size(const uint8_t *p, uint64_t room) noexcept
-
 cdef class Text:
     cdef uint8_t *data
     cdef uint64_t used, room

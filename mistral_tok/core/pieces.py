@@ -12,6 +12,7 @@ from cython.cimports.mistral_tok.core.surface import (
     MT_ODD,
     MT_TWO_BYTES,
     mt_surface,
+    mt_valid_size,
     surface_p,
 )
 from cython.cimports.mistral_tok.core.tables import Tables
@@ -61,30 +62,6 @@ class Text:
         return 0
 
 
-@cython.cfunc
-@cython.exceptval(check=False)
-def valid_size(p: bytes_p, room: uint64_t) -> uint32_t:
-    """Return the size of the well-formed character at `p`, or 0."""
-    a: uint32_t = p[0]
-    size: uint32_t
-    i: uint32_t
-    c: uint32_t
-    if a < 0x80:
-        return 1
-    if a < 0xC2 or a > 0xF4:
-        return 0
-    size = 2 if a < 0xE0 else 3 if a < 0xF0 else 4
-    if size > room:
-        return 0
-    for i in range(1, size):
-        if p[i] & 0xC0 != 0x80:
-            return 0
-    c = mt_char(p, cython.address(i))
-    if (size == 3 and (c < 0x800 or 0xD800 <= c < 0xE000)) or (size == 4 and not 0x10000 <= c < 0x110000):
-        return 0
-    return size
-
-
 @cython.cclass
 class Pieces:
     """The slots of all ids, and the long pieces that no slot holds."""
@@ -129,7 +106,7 @@ class Pieces:
         at: uint32_t = 0
         place: uint32_t = 0
         while at < n:
-            size = valid_size(p + at, n - at)
+            size = mt_valid_size(p + at, n - at)
             if size == 0 or size == 4:
                 return 0
             top |= mt_char(p + at, cython.address(size))

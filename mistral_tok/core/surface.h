@@ -31,6 +31,19 @@ typedef struct {
     uint32_t flags;
 } mt_plan;
 
+/* The size of the well-formed character at `p`, of which `room` bytes may be read, or 0. */
+static inline uint32_t mt_valid_size(const uint8_t *p, uint64_t room) {
+    uint32_t a = p[0], size = a < 0x80 ? 1 : a < 0xE0 ? 2 : a < 0xF0 ? 3 : 4, same;
+    if (size == 1) return 1;
+    if (a < 0xC2 || a > 0xF4 || size > room) return 0;
+    for (uint32_t i = 1; i < size; i++) {
+        if ((p[i] & 0xC0) != 0x80) return 0;
+    }
+    uint32_t c = mt_char(p, &same);
+    if (size == 3 && (c < 0x800 || (c >= 0xD800 && c < 0xE000))) return 0;
+    return size == 4 && (c < 0x10000 || c > 0x10FFFF) ? 0 : size;
+}
+
 static inline uint32_t mt_load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 
 /* An int of one digit as it is, anything else as a number that is no id. */
@@ -47,16 +60,22 @@ static inline int64_t mt_small_int(PyObject *o) {
 #endif
 }
 
+static inline Py_ssize_t mt_unpack_part(PyObject **items, Py_ssize_t i, Py_ssize_t stop, Py_ssize_t ahead,
+                                        uint32_t limit, int32_t *out) {
+    for (; i < stop; i++) {
+        mt_prefetch(items[i + ahead]);
+        int64_t value = mt_small_int(items[i]);
+        if (!mt_likely((uint64_t)value < limit)) break;
+        out[i] = (int32_t)value;
+    }
+    return i;
+}
+
 /* Copies ids from int objects as far as they are plain ints below `limit`, and says how far. The objects lie anywhere
  * (those of an encoded text in one large table), so they are asked for ahead. */
 static inline Py_ssize_t mt_unpack(PyObject **items, Py_ssize_t n, uint32_t limit, int32_t *out) {
-    for (Py_ssize_t i = 0; i < n; i++) {
-        mt_prefetch(items[i + 24 < n ? i + 24 : i]);
-        int64_t value = mt_small_int(items[i]);
-        if (!mt_likely((uint64_t)value < limit)) return i;
-        out[i] = (int32_t)value;
-    }
-    return n;
+    Py_ssize_t most = n > 24 ? n - 24 : 0, i = mt_unpack_part(items, 0, most, 24, limit, out);
+    return i < most ? i : mt_unpack_part(items, i, n, 0, limit, out);
 }
 
 /* The same from blocks. All are copied before anything is said of them, for loops without a way out are vectorized. */

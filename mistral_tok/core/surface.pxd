@@ -1,5 +1,5 @@
 # Declarations of surface.h for the modules that turn ids into text.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from cpython.object cimport PyObject
 
 cdef extern from "surface.h":
@@ -18,6 +18,7 @@ cdef extern from "surface.h":
     int MT_LONG
     int MT_ODD
     int MT_UNITS
+    uint32_t mt_valid_size(const uint8_t *p, uint64_t room)
     Py_ssize_t mt_unpack(PyObject **items, Py_ssize_t n, uint32_t limit, int32_t *out)
     Py_ssize_t mt_unpack32(const int32_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out)
     Py_ssize_t mt_unpack64(const int64_t *ids, Py_ssize_t n, uint32_t limit, int32_t *out)
