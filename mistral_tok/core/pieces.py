@@ -89,7 +89,7 @@ class Pieces:
         for i in range(t.n_pieces):
             kind = t.kinds[i]
             slot = kind != CONTROL
-            if t.marked and (kind == UNKNOWN or kind == BYTE):
+            if t.marked and kind in (UNKNOWN, BYTE):
                 slot = kind == BYTE and not whole_runs and t.blob[t.offsets[i]] != 32
             self.slots[i].b[15] = MT_ODD
             if slot:

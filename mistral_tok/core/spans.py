@@ -117,12 +117,13 @@ class Spans:
     @cython.cfunc
     @cython.exceptval(check=False)
     def walk(
-        self, ids: ids_p, i: cython.Py_ssize_t, stop: cython.Py_ssize_t, chars: int32_t, out: ids_p
+        self, ids: ids_p, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, chars: int32_t, out: ids_p
     ) -> int32_t:
-        """Write the spans of `ids[i:stop]`; return how many characters begin before the end of them."""
+        """Write the spans of `ids[start:stop]`; return how many characters begin before the end of them."""
         steps: bytes_p = self.steps
         step: uint32_t
-        for i in range(i, stop):
+        i: cython.Py_ssize_t
+        for i in range(start, stop):
             step = steps[ids[i]]
             out[2 * i] = chars - cython.cast(int32_t, step & 1)
             chars += step >> 1 if step < 2 * MANY else self.begun(ids[i])
@@ -141,10 +142,10 @@ class Spans:
     ) -> cython.Py_ssize_t:
         """Write spans up to the first piece that may hold the space before the text; return the place behind it."""
         kind: cython.int = BYTE
-        while i < stop and (kind == BYTE or kind == CONTROL):
+        while i < stop and kind in (BYTE, CONTROL):
             kind = self.tables.t.kinds[ids[i]]
             chars[0] = self.walk(ids, i, i + 1, chars[0], out)
-            if kind != BYTE and kind != CONTROL and kind != USER_DEFINED:
+            if kind not in (BYTE, CONTROL, USER_DEFINED):
                 chars[0] -= 1
                 out[2 * i + 1] -= 1
             i += 1
