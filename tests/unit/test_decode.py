@@ -60,7 +60,9 @@ def wide(family: str, foreign: bool = False) -> Tokenizer:
 def assert_held_as_python_does(text: str) -> None:
     """A string must be of the least width that its characters need, or it equals no other."""
     fresh = text.encode().decode()
-    assert text == fresh and hash(text) == hash(fresh) and sys.getsizeof(text) == sys.getsizeof(fresh)
+    assert text == fresh and hash(text) == hash(fresh)
+    if len(text) > 1:  # one character may be an object that others have used, and hold more than itself
+        assert sys.getsizeof(text) == sys.getsizeof(fresh)
 
 
 @pytest.mark.parametrize("family", ["sentencepiece", "tekken"])
