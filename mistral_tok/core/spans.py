@@ -47,7 +47,7 @@ class Spans:
     every: cython.bint
     steps: cython.pointer(uint8_t)  # of each id: twice the characters that it begins, and 1 where it begins inside one
 
-    def __init__(self, tables: Tables, prefix: int, every: bool):
+    def __cinit__(self, tables: Tables, prefix: cython.int, every: cython.bint):
         t = cython.address(tables.t)
         i: uint32_t
         start: uint8_t

@@ -269,3 +269,18 @@ def test_spans_of_pieces_of_any_length(family: str) -> None:
             assert spans[0] == [0, 0] and spans[-1] == [len(text)] * 2
             assert [len(first) + len(between), len(text) - 1] in spans and [0, len(first)] in spans
             assert spans[-4:-1] == [[len(text) - 1, len(text)]] * 3
+
+
+def test_spans_over_text_that_is_left_out() -> None:
+    """BOS and EOS stand at the ends of the whole text, and surrogates are counted as they were given."""
+    vocab = made((), "bytelevel", pattern=r"[^\s]+", config={"unmatched": "drop"})
+    expected = {
+        "": [[0, 0], [0, 0]],
+        "  ": [[0, 0], [2, 2]],
+        " ab  c ": [[0, 0], [1, 2], [2, 3], [5, 6], [7, 7]],
+        "é \ud83d\ude00 x": [[0, 0], *[[0, 1]] * 2, *[[2, 4]] * 4, [5, 6], [6, 6]],
+    }
+    for text, spans in expected.items():
+        found = Tokenizer.from_vocabulary(vocab)
+        assert found.encode_with_offsets(text, bos=True, eos=True, errors="replace").offsets.tolist() == spans
+        assert found.encode_with_offsets(text, errors="replace").offsets.tolist() == spans[1:-1]
