@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def check_id(id: object, limit: int) -> int:
@@ -16,14 +19,17 @@ def check_id(id: object, limit: int) -> int:
     return value
 
 
-def as_list(ids: object) -> list[Any] | tuple[Any, ...]:
-    """Return ids as a list or tuple whose items are still to be checked; TypeError for what holds no ids."""
+def as_ids(ids: object) -> list[Any] | tuple[Any, ...] | np.ndarray:
+    """Return ids as the core takes them, their values still to be checked; TypeError for what holds no ids.
+
+    That is a list, a tuple, or an array of int32 or int64 in one block.
+    """
     if type(ids) is list or isinstance(ids, tuple):
         return ids
+    if hasattr(ids, "__array__"):  # before abstract classes are asked, which takes longer than decoding a few ids
+        return _from_array(ids)
     if ids is None or isinstance(ids, (str, bytes, bytearray, Mapping, Set)):
         raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
-    if hasattr(ids, "__array__"):
-        return _from_array(ids)
     if hasattr(ids, "__index__"):
         return [ids]
     if isinstance(ids, Iterable):
@@ -31,7 +37,7 @@ def as_list(ids: object) -> list[Any] | tuple[Any, ...]:
     raise TypeError(f"ids is of type {type(ids).__name__}; expected ints.")
 
 
-def _from_array(ids: Any) -> list[int]:
+def _from_array(ids: Any) -> list[int] | np.ndarray:
     import numpy as np
 
     array = np.asarray(ids.detach().cpu() if hasattr(ids, "detach") else ids)
@@ -39,5 +45,7 @@ def _from_array(ids: Any) -> list[int]:
         raise TypeError(f"ids is an array of {array.dtype}; expected integers.")
     if array.ndim > 1:
         raise ValueError(f"ids is an array of shape {array.shape}; expected one dimension. Use decode_batch for rows.")
-    found: list[int] = array.reshape(-1).tolist()
-    return found
+    if array.dtype == np.uint64:  # may hold more than int64 does
+        found: list[int] = array.reshape(-1).tolist()
+        return found
+    return np.ascontiguousarray(array, np.int32 if array.dtype == np.int32 else np.int64)

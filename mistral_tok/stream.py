@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable
 
 from mistral_tok.core.decode import Decoder
-from mistral_tok.ids import as_list
+from mistral_tok.ids import as_ids
 from mistral_tok.vocab import Kind
 
 KEEP, RAISE = 1, 2
@@ -46,7 +46,7 @@ class StreamDecoder:
         """
         if self._finished:
             raise ValueError("This stream is finished; begin a new one with Tokenizer.stream().")
-        checked = self._decoder.checked([ids] if type(ids) is int else as_list(ids), self._special)
+        checked = self._decoder.checked([ids] if type(ids) is int else as_ids(ids), self._special)
         if not self._strict:
             return self._trim("".join(part for i in checked for part in self._take(i)))
         before = self._run.held, self._open

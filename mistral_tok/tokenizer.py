@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
-from mistral_tok.ids import as_list, check_id
+from mistral_tok.core.spans import Spans
+from mistral_tok.ids import as_ids, check_id
 from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
 from mistral_tok.parallel import in_chunks
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Special = Literal["ignore", "keep", "raise"]
 _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
+_STRICT = {"strict": True, "replace": False}
 _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
 TABLE_BYTES = 8 << 20
@@ -80,6 +82,9 @@ class Tokenizer:
         self.special_ids = frozenset(controls)
         self.special_names = {self.piece(i): i for i in controls}
         self._by_name: dict[str, int] | None = None
+        self._drops = meta["pattern"] is not None and self.config.get("unmatched") == "drop"
+        """Whether text that the pattern does not match is left out."""
+        self._spans: Spans | None = None
         self._encoder = self._make_encoder()
 
     def _make_encoder(self) -> Encoder:
@@ -90,7 +95,7 @@ class Tokenizer:
         if scanner == 2:
             from mistral_tok.core.split import make_splitter
 
-            splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops())
+            splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops)
         every = self.config.get("prefix_scope") == "segment"
         sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
         arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
@@ -99,10 +104,6 @@ class Tokenizer:
     def _user_defined(self) -> dict[str, int]:
         defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")
         return {self._decoder.surface(i)[1].decode(): i for i in defined}
-
-    def _drops(self) -> bool:
-        """Tell whether text that the pattern does not match is left out."""
-        return self._image.meta["pattern"] is not None and self.config.get("unmatched") == "drop"
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
@@ -188,34 +189,37 @@ class Tokenizer:
         """
         import numpy as np
 
-        from mistral_tok.core.spans import spans
-
+        ends = self._ends(bos, eos)
         try:
-            data, fixed = self._encoder.array(text), text
+            data, fixed = self._encoder.array(text, *ends), text
         except (UnicodeEncodeError, TypeError) as error:
             fixed = self._mend(text, errors, error)
-            data = self._encoder.array(fixed)
-        ids, shown = np.frombuffer(data, np.int32), fixed
-        if self._drops():
-            from mistral_tok.core.split import make_kept
-
-            kept = make_kept(self.name, self._image.meta["pattern"], self._user_defined())(fixed)
-            shown = "".join(fixed[i] for i in kept)
-        every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
-        data = spans(self._image.tables, shown, ids, self._prefixed(fixed), every)
-        found = np.frombuffer(data, np.int32).reshape(-1, 2)
-        if shown is not fixed:
-            places = np.array(kept, np.int32)
-            found = np.stack([places[found[:, 0]], places[found[:, 1] - 1] + 1], axis=1)
+            data = self._encoder.array(fixed, *ends)
+        if self._spans is None:
+            self._spans = self._make_spans()
+        found = np.empty((len(data) // 4, 2), np.int32)
+        self._spans.pairs(fixed, data, found)
+        if self._drops:
+            found = self._over_gaps(found, fixed, bos, eos)
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
-        if bos or eos:
-            head, tail = self._ends(bos, eos)
-            ids = np.concatenate([np.array([head] * bos, np.int32), ids, np.array([tail] * eos, np.int32)])
-            found = np.concatenate(
-                [np.zeros((int(bos), 2), np.int32), found, np.full((int(eos), 2), len(text), np.int32)]
-            )
-        return Encoding(ids.tolist(), found)
+        return Encoding(self._encoder.listed(data), found)
+
+    def _make_spans(self) -> Spans:
+        every = self.config.get("prefix_scope") == "segment"
+        return Spans(self._image.tables, _PREFIX[self._image.meta["prefix"]], every)
+
+    def _over_gaps(self, found: np.ndarray, text: str, bos: bool, eos: bool) -> np.ndarray:
+        """Return spans in the text as it is for those in what the pattern keeps of it."""
+        import numpy as np
+
+        from mistral_tok.core.split import make_kept
+
+        places = np.array(make_kept(self.name, self._image.meta["pattern"], self._user_defined())(text), np.int32)
+        inner = found[int(bos) : len(found) - int(eos)]
+        inner[:] = np.stack([places[inner[:, 0]], places[inner[:, 1] - 1] + 1], axis=1)
+        found[len(found) - int(eos) :] = len(text)
+        return found
 
     def encode_batch(
         self,
@@ -282,11 +286,15 @@ class Tokenizer:
         UTF-8 become U+FFFD as in the reference, or with `errors="strict"` a ValueError. In SentencePiece vocabularies
         a `▁` in text comes back as a space.
         """
-        return self._decoder.text(as_list(ids), _policy(special), _strict(errors))
+        try:  # calls would take longer than a text of some words
+            policy, strict = _SPECIAL[special], _STRICT[errors]
+        except (KeyError, TypeError):
+            policy, strict = _policy(special), _strict(errors)
+        return self._decoder.text(ids if type(ids) is list else as_ids(ids), policy, strict)
 
     def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
         """Return the bytes of ids, complete characters or not."""
-        return self._decoder.bytes(as_list(ids), _policy(special))
+        return self._decoder.bytes(as_ids(ids), _policy(special))
 
     def decode_batch(
         self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace"
@@ -296,7 +304,7 @@ class Tokenizer:
         texts: list[str] = []
         for row in check_rows(rows, "rows"):
             try:
-                texts.append(self._decoder.text(as_list(row), policy, strict))
+                texts.append(self._decoder.text(row if type(row) is list else as_ids(row), policy, strict))
             except (TypeError, ValueError) as error:
                 error.add_note(f"This was in rows[{len(texts)}].")
                 raise
@@ -352,10 +360,6 @@ class Tokenizer:
         if (bos and self.bos_id is None) or (eos and self.eos_id is None):
             raise ValueError(f"{self.name} has no {'bos' if bos and self.bos_id is None else 'eos'} token.")
         return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
-
-    def _prefixed(self, text: str) -> bool:
-        prefix = self._image.meta["prefix"]
-        return prefix == "always" or (prefix == "unless-space" and not text.startswith((" ", SPACE)))
 
     def _mend(self, text: object, errors: str, cause: Exception) -> str:
         """Return text that can be encoded, or raise for the caller what is wrong with it."""

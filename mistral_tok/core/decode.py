@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Ids to text, bytes and character spans.
+"""Ids to text and bytes.
 
 How bytes become characters differs between the reference implementations, and a `Decoder` is told which rule holds.
 In SentencePiece only byte pieces can be invalid, every bad byte of a run of them counts as one U+FFFD, and a control
@@ -8,166 +8,30 @@ joins. At the byte level bytes join between control ids (Tekken) or across them 
 what is not valid.
 """
 
-import operator
-
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.cpython.list import PyList_CheckExact, PyList_GET_ITEM
-from cython.cimports.cpython.long import PyLong_AsLongAndOverflow, PyLong_CheckExact
-from cython.cimports.cpython.unicode import PyUnicode_DecodeUTF8
-from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc, realloc
+from cython.cimports.libc.stdint import int32_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.mistral_tok.core.fast import (
-    bytes_p,
-    ids_p,
-    mt_char,
-    mt_lookup,
+from cython.cimports.mistral_tok.core.fast import bytes_p, ids_p, mt_char, mt_lookup
+from cython.cimports.mistral_tok.core.pieces import Pieces, Text
+from cython.cimports.mistral_tok.core.surface import (
+    MT_LONG,
+    MT_ODD,
+    mt_measure,
+    mt_plan,
+    mt_string,
+    mt_strip,
+    mt_valid_size,
+    surface_p,
 )
-from cython.cimports.mistral_tok.core.tables import Tables
+from cython.cimports.mistral_tok.core.unpack import Ids, out_of_range, unpack
 
-NORMAL = cython.declare(cython.int, 1)
 UNKNOWN = cython.declare(cython.int, 2)
 CONTROL = cython.declare(cython.int, 3)
 BYTE = cython.declare(cython.int, 6)
 
-IGNORE = cython.declare(cython.int, 0)
 KEEP = cython.declare(cython.int, 1)
 RAISE = cython.declare(cython.int, 2)
-
-
-@cython.cclass
-class Text:
-    """A growing block of UTF-8."""
-
-    data: cython.pointer(uint8_t)
-    used: uint64_t
-    room: uint64_t
-
-    def __dealloc__(self):
-        free(self.data)
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def grow(self, need: uint64_t) -> cython.int:
-        """Make room for `need` more bytes and for the 16 that a copy writes at once."""
-        room: uint64_t = self.used + need + 32
-        data: cython.pointer(cython.void)
-        if room > self.room:
-            room = 2 * room
-            data = realloc(self.data, room)
-            if data == cython.NULL:
-                raise MemoryError("No memory to decode.")
-            self.data = cython.cast(cython.pointer(uint8_t), data)
-            self.room = room
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def add(self, p: bytes_p, n: uint64_t) -> cython.int:
-        self.grow(n)
-        memcpy(self.data + self.used, p, n)
-        self.used += n
-        return 0
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def valid_size(p: bytes_p, room: uint64_t) -> uint32_t:
-    """Return the size of the well-formed character at `p`, or 0."""
-    a: uint32_t = p[0]
-    size: uint32_t
-    i: uint32_t
-    c: uint32_t
-    if a < 0x80:
-        return 1
-    if a < 0xC2 or a > 0xF4:
-        return 0
-    size = 2 if a < 0xE0 else 3 if a < 0xF0 else 4
-    if size > room:
-        return 0
-    for i in range(1, size):
-        if p[i] & 0xC0 != 0x80:
-            return 0
-    c = mt_char(p, cython.address(i))
-    if (size == 3 and (c < 0x800 or 0xD800 <= c < 0xE000)) or (size == 4 and not 0x10000 <= c < 0x110000):
-        return 0
-    return size
-
-
-@cython.cclass
-class Ids:
-    """Ids checked and unpacked: every one is at least 0 and below `limit`."""
-
-    data: ids_p
-    n: cython.Py_ssize_t
-
-    def __init__(self, ids, limit: int):
-        """Take a list or tuple of ints, or an int32 buffer."""
-        i: cython.Py_ssize_t
-        top: cython.long = limit
-        self.n = len(ids)
-        self.data = cython.cast(ids_p, malloc(4 * (self.n + 1)))
-        if self.data == cython.NULL:
-            raise MemoryError("No memory for ids.")
-        if not isinstance(ids, (list, tuple)):
-            view: cython.const[int32_t][::1] = ids
-            for i in range(self.n):
-                if not 0 <= view[i] < top:
-                    raise out_of_range(view[i], i, limit)
-                self.data[i] = view[i]
-        elif not PyList_CheckExact(ids) or not self.plain(ids, top):
-            self.general(tuple(ids), limit)
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def plain(self, items: list, top: cython.long) -> cython.int:
-        """Unpack a list of nothing but ints in range, during which no Python code runs that could change it."""
-        i: cython.Py_ssize_t
-        value: cython.long
-        over: cython.int = 0
-        for i in range(self.n):
-            item = cython.cast(object, PyList_GET_ITEM(items, i))
-            if not PyLong_CheckExact(item):
-                return 0
-            value = PyLong_AsLongAndOverflow(item, cython.address(over))
-            if over or not 0 <= value < top:
-                return 0
-            self.data[i] = cython.cast(int32_t, value)
-        return 1
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def general(self, items: tuple, limit: object) -> cython.int:
-        """Unpack any integers, or raise for the first that is none or out of range."""
-        i: cython.Py_ssize_t
-        self.n = len(items)
-        free(self.data)
-        self.data = cython.cast(ids_p, malloc(4 * (self.n + 1)))
-        if self.data == cython.NULL:
-            raise MemoryError("No memory for ids.")
-        for i in range(self.n):
-            value = index_of(items[i], i)
-            if not 0 <= value < limit:
-                raise out_of_range(value, i, limit)
-            self.data[i] = value
-        return 0
-
-    def __dealloc__(self):
-        free(self.data)
-
-
-def index_of(item: object, place: int) -> int:
-    """Return an id given as any integer type; nothing else is coerced."""
-    if isinstance(item, bool) or not hasattr(item, "__index__"):
-        raise TypeError(f"ids[{place}] is {item!r:.60} of type {type(item).__name__}; an id is an int.")
-    return operator.index(item)
-
-
-def out_of_range(value: int, place: int, limit: int) -> ValueError:
-    """Make the error for an id that the vocabulary does not have."""
-    return ValueError(f"ids[{place}] is {value}; this vocabulary has the ids 0 to {limit - 1}.")
 
 
 @cython.cclass
@@ -178,14 +42,6 @@ class Decoder:
     text. `joins`: control ids do not interrupt bytes. `whole_runs`: a run of byte pieces that is not valid is
     replaced as a whole. `unknown` is the text of the unknown piece.
     """
-
-    tables: Tables
-    strip = cython.declare(cython.int, visibility="readonly")
-    joins = cython.declare(cython.bint, visibility="readonly")
-    whole_runs = cython.declare(cython.bint, visibility="readonly")
-    marked = cython.declare(cython.bint, visibility="readonly")
-    unknown: bytes
-    limit: int
 
     def __init__(self, image, strip: int, joins: bool, whole_runs: bool, unknown: str):
         self.tables = image.tables
@@ -198,12 +54,12 @@ class Decoder:
 
     def checked(self, ids, special: cython.int) -> list:
         """Return ids as a list of ints that are in range and, with `special` 2, no control ids."""
-        unpacked = Ids(ids, self.limit)
+        unpacked = unpack(ids, self.limit)
         i: cython.Py_ssize_t
         result: list = []
         for i in range(unpacked.n):
             if special == RAISE and self.tables.t.kinds[unpacked.data[i]] == CONTROL:
-                self.control(unpacked.data[i], i, special, Text())
+                raise self.refused(unpacked.data[i], i)
             result.append(unpacked.data[i])
         return result
 
@@ -230,14 +86,43 @@ class Decoder:
 
     def text(self, ids, special: cython.int, strict: bool) -> str:
         """Return the text of ids; control ids are left out (0), named (1) or refused with ValueError (2)."""
-        unpacked = Ids(ids, self.limit)
-        if self.tables.t.marked:
-            return self.marked_text(unpacked, special, strict)
-        return self.byte_text(unpacked, special, strict)
+        if self.pieces is None:
+            self.pieces = Pieces(self.tables, self.whole_runs)
+        unpacked = unpack(ids, self.limit)
+        plan: mt_plan = mt_plan(unpacked.data + unpacked.n, 0, 0, 0)
+        i: cython.Py_ssize_t = mt_measure(self.pieces.slots, unpacked.data, 0, unpacked.n, cython.address(plan))
+        first: uint32_t[16]
+        if i < unpacked.n or (self.strip and plan.flags & MT_LONG):
+            return self.composed(unpacked, special, strict)
+        if self.strip and i > 0:
+            mt_strip(self.pieces.slots, self.pieces.rest.data, cython.address(plan), 0, first)
+        return mt_string(self.pieces.slots, self.pieces.rest.data, cython.address(plan), first, 0)
+
+    @cython.cfunc
+    def composed(self, ids: Ids, special: cython.int, strict: cython.bint) -> str:
+        """Return the text of ids of which some need more than their slots."""
+        made: Composer = Composer.__new__(Composer)
+        made.by = self
+        made.ids = ids
+        made.special = special
+        made.strict = strict
+        made.open_ = self.strip == 1
+        made.plan.steps = ids.data + ids.n
+        made.extra = Text()
+        made.run = Text()
+        made.compose()
+        text: str = mt_string(
+            self.pieces.slots,
+            self.pieces.rest.data,
+            cython.address(made.plan),
+            cython.cast(cython.pointer(uint32_t), made.extra.data),
+            made.top,
+        )
+        return text[1:] if self.strip == 2 and text.startswith(" ") else text
 
     def bytes(self, ids, special: cython.int) -> bytes:
         """Return the bytes of ids, valid UTF-8 or not; the leading-space rule is that of `text`."""
-        unpacked = Ids(ids, self.limit)
+        unpacked = unpack(ids, self.limit)
         text = Text()
         t = cython.address(self.tables.t)
         i: cython.Py_ssize_t
@@ -245,7 +130,10 @@ class Decoder:
         for i in range(unpacked.n):
             kind: cython.int = t.kinds[unpacked.data[i]]
             if kind == CONTROL:
-                self.control(unpacked.data[i], i, special, text)
+                if special == RAISE:
+                    raise self.refused(unpacked.data[i], i)
+                if special == KEEP:
+                    self.piece(text, unpacked.data[i], False)
             elif kind == UNKNOWN and t.marked:
                 text.add(self.unknown, len(self.unknown))
                 open_ = False
@@ -255,23 +143,13 @@ class Decoder:
         return PyBytes_FromStringAndSize(cython.cast(cython.p_char, text.data) + start, text.used - start)
 
     @cython.cfunc
-    @cython.exceptval(-1)
-    def control(self, id: int32_t, place: cython.Py_ssize_t, special: cython.int, text: Text) -> cython.int:
-        """Leave a control id out, write its name, or refuse it."""
-        t = cython.address(self.tables.t)
-        start: uint32_t = t.offsets[id]
-        size: uint32_t = t.offsets[id + 1] - start
-        if special == RAISE:
-            name = PyBytes_FromStringAndSize(cython.cast(cython.p_char, t.blob) + start, size).decode(
-                "utf-8", "replace"
-            )
-            raise ValueError(
-                f"ids[{place}] is {id}, the control token {name!r}; "
-                "decode with special='ignore' or special='keep' to allow it."
-            )
-        if special == KEEP:
-            text.add(t.blob + start, size)
-        return 0
+    def refused(self, id: int32_t, place: cython.Py_ssize_t) -> object:
+        """Make the error for a control id."""
+        name = self.surface(id)[1].decode("utf-8", "replace")
+        return ValueError(
+            f"ids[{place}] is {id}, the control token {name!r}; "
+            "decode with special='ignore' or special='keep' to allow it."
+        )
 
     @cython.cfunc
     @cython.inline
@@ -293,100 +171,181 @@ class Decoder:
         text.used += size
         return 0
 
-    @cython.cfunc
-    def byte_text(self, ids: Ids, special: cython.int, strict: bool) -> str:
-        """Decode where pieces are bytes: parts between control ids are decoded one by one unless bytes join across."""
-        t = cython.address(self.tables.t)
-        text = Text()
-        parts: list = []
-        i: cython.Py_ssize_t
-        start: uint64_t = 0
-        for i in range(ids.n):
-            if t.kinds[ids.data[i]] != CONTROL:
-                self.piece(text, ids.data[i], False)
-                continue
-            if not self.joins or special == KEEP:
-                if text.used > start:
-                    parts.append(self.utf8(text, start, strict))
-                start = text.used
-            self.control(ids.data[i], i, special, text)
-            if special == KEEP and text.used > start:
-                parts.append(self.utf8(text, start, False))
-                start = text.used
-        if not parts:
-            return self.utf8(text, 0, strict)
-        parts.append(self.utf8(text, start, strict))
-        return "".join(parts)
 
-    @cython.cfunc
-    def utf8(self, text: Text, start: uint64_t, strict: bool) -> str:
-        if text.used == start:
-            return ""
-        return PyUnicode_DecodeUTF8(
-            cython.cast(cython.p_char, text.data) + start, text.used - start, b"strict" if strict else b"replace"
-        )
-
-    @cython.cfunc
-    def marked_text(self, ids: Ids, special: cython.int, strict: bool) -> str:
-        """Decode where pieces are characters and only byte pieces can be incomplete."""
-        t = cython.address(self.tables.t)
-        text = Text()
-        i: cython.Py_ssize_t
-        kind: cython.int
-        run: uint64_t = 0  # bytes at the end of `text` that came from byte pieces
-        open_: cython.bint = self.strip == 1
-        for i in range(ids.n):
-            kind = t.kinds[ids.data[i]]
-            if kind == BYTE:
-                self.piece(text, ids.data[i], False)
-                run += 1
-                open_ = False
-                continue
-            if kind == CONTROL and self.joins and special != KEEP:
-                self.control(ids.data[i], i, special, text)
-                continue
-            if run:
-                self.settle(text, run, strict, i)
-                run = 0
-            if kind == CONTROL:
-                self.control(ids.data[i], i, special, text)
-            elif kind == UNKNOWN:
-                text.add(self.unknown, len(self.unknown))
-                open_ = False
-            else:
-                open_ = self.piece(text, ids.data[i], open_)
-        if run:
-            self.settle(text, run, strict, ids.n)
-        return self.utf8(text, 1 if self.strip == 2 and text.used > 0 and text.data[0] == 32 else 0, True)
+@cython.freelist(8)
+@cython.cclass
+class Composer:
+    """Makes the plan of a text: slots as far as pieces have them, and for the other ids what the rules say."""
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def settle(self, text: Text, run: uint64_t, strict: bool, place: cython.Py_ssize_t) -> cython.int:
-        """Replace what is not valid among the last `run` bytes."""
-        at: uint64_t = text.used - run
-        size: uint32_t
-        bad: cython.bint = False
-        while at < text.used and not bad:
-            size = valid_size(text.data + at, text.used - at)
-            bad = size == 0
-            at += size
-        if not bad:
-            return 0
-        if strict:
-            raise ValueError(
-                f"The byte pieces before ids[{place}] are not valid UTF-8; decode with errors='replace' to allow it."
-            )
-        at = text.used - run
-        raw: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, text.data) + at, run)
-        source: bytes_p = cython.cast(bytes_p, cython.cast(cython.p_char, raw))
-        text.used = at
-        at = 0
-        while at < run:
-            size = 0 if self.whole_runs else valid_size(source + at, run - at)
-            if size:
-                text.add(source + at, size)
-                at += size
-            else:
-                text.add(cython.cast(bytes_p, cython.cast(cython.p_char, b"\xef\xbf\xbd")), 3)
-                at += 1
+    def compose(self) -> cython.int:
+        """Plan all ids."""
+        ids: ids_p = self.ids.data
+        slots: surface_p = self.by.pieces.slots
+        i: cython.Py_ssize_t = 0
+        first: cython.Py_ssize_t
+        while i < self.ids.n:
+            if slots[ids[i]].b[15] & MT_ODD:
+                i = self.odd(i)
+                continue
+            self.settle(i)
+            first = self.plan.n_steps
+            i = mt_measure(slots, ids, i, self.ids.n, cython.address(self.plan))
+            if self.open_:
+                self.begin(first)
+        return self.settle(i)
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def begin(self, step: cython.Py_ssize_t) -> cython.int:
+        """Drop the leading space of the first step that yields text."""
+        pieces: Pieces = self.by.pieces
+        self.open_ = False
+        self.extra.grow(4 * self.by.tables.t.longest)
+        self.extra.used += 4 * mt_strip(
+            pieces.slots,
+            pieces.rest.data,
+            cython.address(self.plan),
+            step,
+            cython.cast(cython.pointer(uint32_t), self.extra.data + self.extra.used),
+        )
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def odd(self, place: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Plan an id that has no slot, or all the bytes that stand together; return the place behind."""
+        t = cython.address(self.by.tables.t)
+        id: int32_t = self.ids.data[place]
+        kind: cython.int = t.kinds[id]
+        if kind == CONTROL:
+            self.control(id, place)
+            return place + 1
+        if t.marked and kind != BYTE:
+            self.settle(place)
+            text: str = self.by.surface(id)[1].decode()
+            self.add(text[1:] if self.open_ and kind != UNKNOWN and text.startswith(" ") else text)
+            self.open_ = False
+            return place + 1
+        self.open_ = False
+        while self.by.pieces.slots[id].b[15] & MT_ODD and (kind == BYTE or (not t.marked and kind != CONTROL)):
+            self.by.piece(self.run, id, False)
+            place += 1
+            if place == self.ids.n:
+                break
+            id = self.ids.data[place]
+            kind = t.kinds[id]
+        return place
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def control(self, id: int32_t, place: cython.Py_ssize_t) -> cython.int:
+        """Leave a control id out, plan its name, or refuse it."""
+        if not self.by.joins or self.special == KEEP:
+            self.settle(place)
+            self.part = place + 1
+        if self.special == RAISE:
+            raise self.by.refused(id, place)
+        if self.special == KEEP:
+            self.add(self.by.surface(id)[1].decode("utf-8", "replace"))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def add(self, text: str) -> cython.int:
+        """Plan a step of other characters."""
+        c: cython.Py_UCS4
+        for c in text:
+            self.extra.add_char(c)
+            self.top |= cython.cast(uint32_t, c)
+        self.step(len(text))
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def step(self, count: cython.Py_ssize_t) -> cython.void:
+        self.plan.steps[self.plan.n_steps] = cython.cast(int32_t, -1 - count)
+        self.plan.n_steps += 1
+        self.plan.length += count
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1)
+    def settle(self, place: cython.Py_ssize_t) -> cython.int:
+        """Plan the run of bytes that ends before the id at `place`."""
+        p: bytes_p = self.run.data
+        n: uint64_t = self.run.used
+        at: uint64_t = 0
+        size: uint32_t = 0
+        top: uint32_t = 0
+        count: cython.Py_ssize_t = 0
+        if n == 0:
+            return 0
+        self.extra.grow(4 * n)
+        out = cython.cast(cython.pointer(uint32_t), self.extra.data + self.extra.used)
+        while at < n:
+            if not mt_valid_size(p + at, n - at):
+                return self.mend(place)
+            out[count] = mt_char(p + at, cython.address(size))
+            top |= out[count]
+            at += size
+            count += 1
+        self.top |= top
+        self.extra.used += 4 * count
+        self.run.used = 0
+        self.step(count)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def mend(self, place: cython.Py_ssize_t) -> cython.int:
+        """Plan a run of bytes that is not valid."""
+        raw: bytes = PyBytes_FromStringAndSize(cython.cast(cython.p_char, self.run.data), self.run.used)
+        self.run.used = 0
+        if self.strict:
+            return self.refuse(place)
+        if not self.by.marked:
+            return self.add(raw.decode("utf-8", "replace"))
+        return self.add("\ufffd" * len(raw) if self.by.whole_runs else single_bytes(raw))
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def refuse(self, place: cython.Py_ssize_t) -> cython.int:
+        """Raise for a run that is not valid and ends before `place`, unless a refused control id comes first."""
+        i: cython.Py_ssize_t = place if self.by.marked else self.part
+        part: list = []
+        while i < self.ids.n:
+            kind, piece = self.by.surface(self.ids.data[i])
+            if kind == CONTROL:
+                if not self.by.joins or self.special == KEEP:
+                    break
+                if self.special == RAISE:
+                    raise self.by.refused(self.ids.data[i], i)
+            elif self.by.marked and kind != BYTE:
+                break
+            else:
+                part.append(piece)
+            i += 1
+        if self.by.marked:
+            raise ValueError(
+                f"The byte pieces before ids[{i}] are not valid UTF-8; decode with errors='replace' to allow it."
+            )
+        b"".join(part).decode()  # Python says why
+        return 0
+
+
+@cython.cfunc
+def single_bytes(raw: bytes) -> str:
+    """Decode bytes; each that belongs to no character becomes U+FFFD."""
+    p: bytes_p = cython.cast(bytes_p, cython.cast(cython.p_char, raw))
+    n: cython.Py_ssize_t = len(raw)
+    at: cython.Py_ssize_t = 0
+    size: cython.Py_ssize_t
+    found: list = []
+    while at < n:
+        size = mt_valid_size(p + at, n - at)
+        found.append(raw[at : at + size].decode() if size else "\ufffd")
+        at += max(size, 1)
+    return "".join(found)

@@ -130,6 +130,11 @@ class Encoder:
         finally:
             self.give(worker)
 
+    def listed(self, data: bytearray) -> list:
+        """Return what `array` made as a list."""
+        ids = cython.cast(cython.pointer(cython.const[int32_t]), PyByteArray_AS_STRING(data))
+        return mt_list(self.shared_ints(), ids, len(data) // 4)
+
     def count(self, text: str) -> int:
         """Return the number of ids of a text."""
         worker: Worker = self.take()

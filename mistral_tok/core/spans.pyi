@@ -1,5 +1,7 @@
-from typing import Any
+import numpy as np
 
 from mistral_tok.core.tables import Tables
 
-def spans(tables: Tables, text: str, ids: Any, prefixed: bool, every: int) -> bytearray: ...
+class Spans:
+    def __init__(self, tables: Tables, prefix: int, every: bool) -> None: ...
+    def pairs(self, text: str, data: bytearray, out: np.ndarray) -> None: ...

@@ -250,6 +250,16 @@ def assert_stream(found: Tokenizer, row: list[int], parts: list[list[int]], spec
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
+def test_any_ids_decode_as_the_twin_says(name: str, data: st.DataObject) -> None:
+    """Whatever they come in, and beside text that needs characters of every width."""
+    row = data.draw(ids(name)) + tokenizer(name).encode(data.draw(any_text()))[:200] + data.draw(ids(name, 8))
+    expected = twin(name).decode(row)
+    for form in (list, tuple, np.array, lambda row: np.array(row, np.int32)):
+        assert tokenizer(name).decode(form(row) if row else []) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
 def test_bytes_and_text_agree(name: str, data: st.DataObject) -> None:
     found = tokenizer(name)
     row = data.draw(ids(name))

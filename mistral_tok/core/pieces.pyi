@@ -1,0 +1,1 @@
+"""Nothing here is for Python: pieces are laid out and read by compiled modules."""
