@@ -22,7 +22,7 @@ ROWS = 8
 """Rows of input for which the order is chosen; it was no worse than any other for 1 to 512."""
 
 
-def packable(weight: Tensor) -> bool:
+def prepackable(weight: Tensor) -> bool:
     """Whether this machine has kernels for the packed form of a matrix."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
@@ -32,7 +32,7 @@ def packable(weight: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Packed:
+class Prepacked:
     """Rows `start` to `stop` of a matrix in the blocked order."""
 
     block: Tensor
@@ -49,11 +49,11 @@ class Packed:
         return product(x, self.block)[..., self.start : self.stop]
 
 
-def pack(weights: Tensor, sizes: list[int]) -> list[Packed]:
+def blocked(weights: Tensor, sizes: list[int]) -> list[Prepacked]:
     """Copy a matrix into the blocked order, all of it in one block, and name its parts of so many rows."""
     block: Tensor = _ops()._reorder_linear_weight(weights.detach(), ROWS)
     ends = list(accumulate(sizes))
-    return [Packed(block, end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    return [Prepacked(block, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def stand_in(weight: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ def product(x: Tensor, block: Tensor) -> Tensor:
     """Map the last axis, x @ block.T; raises ModelError where a gradient would be needed."""
     if x.requires_grad and torch.is_grad_enabled():
         raise ModelError(
-            "the weights are packed for inference and have no gradients; use torch.inference_mode(), or call "
-            "unpack() on the model first."
+            "the weights are prepacked for inference and have no gradients; use torch.inference_mode(), or call "
+            "restore() on the model first."
         )
     result: Tensor = _linear()(x, block, None, "none", [], "")
     return result
