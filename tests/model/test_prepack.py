@@ -143,6 +143,6 @@ def test_other_heads_and_where_there_is_nothing_to_gain(monkeypatch: pytest.Monk
         expected = head(IDS).logits
         torch.testing.assert_close(head.prepack()(IDS).logits, expected, **CLOSE)
     assert not made().double().prepack().lm_head.prepacked
-    monkeypatch.setattr(prepacking, "prepackable", lambda weight: False)
+    monkeypatch.setattr("mistral_tok.model.layers.prepackable", lambda weight: False)
     model = made().prepack()
     assert not model.lm_head.prepacked and model.model.layers[0].mlp._joined is not None
