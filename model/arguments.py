@@ -167,7 +167,7 @@ class Prompt:
 
 def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, device: torch.device) -> Prompt:
     """Check ids and mask; raises GenerateError for whatever no model could continue."""
-    ids = _tensor("input_ids", input_ids, device)
+    ids = as_tensor("input_ids", input_ids, device)
     if ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
         raise GenerateError(f"input_ids is {ids.dtype} {tuple(ids.shape)}; give integers of shape (rows, tokens).")
     if ids.numel() == 0:
@@ -178,7 +178,7 @@ def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, devi
             f"input_ids has id {low if low < 0 else high}, and the vocabulary ends at {config.vocab_size - 1}; "
             "the ids are another tokenizer's. Padding needs an id of the vocabulary too."
         )
-    mask = None if attention_mask is None else _read_mask(_tensor("attention_mask", attention_mask, device), ids)
+    mask = None if attention_mask is None else _read_mask(as_tensor("attention_mask", attention_mask, device), ids)
     lengths = [ids.shape[1]] * len(ids) if mask is None else [int(n) for n in mask.sum(1)]
     if max(lengths) > config.max_position_embeddings:
         raise GenerateError(
@@ -188,7 +188,8 @@ def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, devi
     return Prompt(ids.long(), mask, lengths)
 
 
-def _tensor(name: str, value: Any, device: torch.device) -> Tensor:
+def as_tensor(name: str, value: Any, device: torch.device) -> Tensor:
+    """Whatever can be a tensor as one, on the device; raises GenerateError naming the argument."""
     try:
         return torch.as_tensor(value, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
