@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
@@ -168,10 +168,10 @@ class Prompt:
 def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, device: torch.device) -> Prompt:
     """Check ids and mask; raises GenerateError for whatever no model could continue."""
     ids = as_tensor("input_ids", input_ids, device)
+    if ids.dim() == 2 and ids.numel() == 0:
+        raise GenerateError(f"input_ids has shape {tuple(ids.shape)}: the prompt is empty; begin with bos_token_id.")
     if ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
         raise GenerateError(f"input_ids is {ids.dtype} {tuple(ids.shape)}; give integers of shape (rows, tokens).")
-    if ids.numel() == 0:
-        raise GenerateError(f"input_ids has shape {tuple(ids.shape)}: the prompt is empty; begin with bos_token_id.")
     low, high = (int(n) for n in ids.aminmax())
     if low < 0 or high >= config.vocab_size:
         raise GenerateError(
@@ -226,7 +226,10 @@ def read_options(options: Mapping[str, Any], config: MistralConfig) -> Options:
     values = dict(options)
     stops = values["stop_token_ids"] = _stops(values.get("stop_token_ids", ()), config)
     values["pad_token_id"] = _pad(values.get("pad_token_id"), stops, config)
-    values["logits_processors"] = tuple(values.get("logits_processors", ()))
+    processors = values.get("logits_processors", ())
+    if not isinstance(processors, Iterable):
+        raise GenerateError(f"logits_processors is {processors!r}; give a list of what is to be called.")
+    values["logits_processors"] = tuple(processors)
     return Options(**values)
 
 
