@@ -65,7 +65,7 @@ class Steps(Iterator[Step]):
         self._changed = False  # rows have finished since the last look
         self._rows = list(range(rows))  # what each row of the batch is in the output
         self._run = cache.seen if cache is not None else 0
-        self._ids = _spread(prompt.ids, copies, max(limits), options.pad_token_id)
+        self._device = prompt.ids.device
         self._start = None if prompt.start is None else prompt.start.repeat_interleave(copies, 0)
         self._mask: Tensor | None = None  # (rows, columns) where every pass needs one
         if cache is None and prompt.mask is not None:
@@ -75,13 +75,17 @@ class Steps(Iterator[Step]):
         self._droppable = owned and not options.logits_processors
         self._padded = not owned and rows > 1
         self._inference = owned or (cache is not None and cache.inference)
-        self._draws = Draws(seeds, self._ids.device) if options.do_sample else None
+        self._draws = Draws(seeds, self._device) if options.do_sample else None
         self._done: Tensor | None = None  # (rows,) of the batch, while a finished row is among them
         self._processors = self._processors_of(self._start)
         self._argmax = not self._processors and self._draws is None
+        self._last = prompt.ids  # (rows, 1) after the first step: the column that is to be run
+        self._ids: Tensor | None = None  # (rows, columns) where more than the last column is needed
+        if cache is None or self._processors:
+            self._ids = _spread(prompt.ids, copies, max(limits), options.pad_token_id)
 
     def _processors_of(self, start: Tensor | None) -> list[Processor]:
-        return self.options.processors(self.prompt.columns, start, self._ids.device)
+        return self.options.processors(self.prompt.columns, start, self._device)
 
     def close(self) -> None:
         """End here; further steps are none."""
@@ -121,19 +125,18 @@ class Steps(Iterator[Step]):
 
     def _advance(self) -> Step:
         """One token for every row."""
-        if self._run < self.prompt.columns:
-            logits = self._prefill()
-        else:
-            logits = self._forward(self._ids[:, : self._run + 1], self._seen(self._run + 1), 1)[:, -1]
         column = max(self._run + 1, self.prompt.columns)  # of the new token
-        tokens = self._choose(self._ids[:, :column], logits, self._processors, column - self.prompt.columns)
+        logits = self._prefill() if self._run < self.prompt.columns else self._forward(self._last, column, 1)[:, -1]
+        tokens, listed = self._choose(logits, column)
         step, chances = self._step(), None
         if step.logprobs is not None:
             chances = logprobs(logits, tokens.clamp(min=0)).tolist()
         if self._done is not None:
             tokens = tokens.masked_fill(self._done, self.options.pad_token_id)
-        self._ids[:, column] = tokens
-        for i, token in enumerate(tokens.tolist()):
+        self._last = tokens[:, None]
+        if self._ids is not None:
+            self._ids[:, column] = tokens
+        for i, token in enumerate(listed):
             if self.finished[self._rows[i]] is None:
                 self._add(i, token, step)
                 if chances is not None and step.logprobs is not None:
@@ -144,7 +147,8 @@ class Steps(Iterator[Step]):
 
     def _prefill(self) -> Tensor:
         """Logits (rows, vocabulary) after the prompt, which is run once however often it is continued."""
-        logits = self._forward(self.prompt.ids, self.prompt.mask, 1)[:, -1]
+        ids, mask = self.prompt.ids[:, self._run :], self.prompt.mask
+        logits = self._pass(ids, None if mask is None else mask[:, self._run :], 1)[:, -1]
         copies = self.options.num_return_sequences
         if copies == 1:
             return logits
@@ -153,39 +157,41 @@ class Steps(Iterator[Step]):
             self._cache.reorder_cache(rows)
         return logits.index_select(0, rows)
 
-    def _forward(self, ids: Tensor, mask: Tensor | None, keep: int) -> Tensor:
-        """Logits (rows, keep, vocabulary) of the last columns of `ids`; those that the cache has are not run again."""
-        start = 0 if self._cache is None else self._run
-        mask = mask if mask is None else mask[:, start:]
+    def _forward(self, new: Tensor, stop: int, keep: int) -> Tensor:
+        """Logits (rows, keep, vocabulary) of the last columns before `stop`; the cache has those before `new`."""
+        if self._cache is None and self._ids is not None:
+            return self._pass(self._ids[:, :stop], None if self._mask is None else self._mask[:, :stop], keep)
+        return self._pass(new, self._unfinished(stop) if self._padded and self._done is not None else None, keep)
+
+    def _pass(self, ids: Tensor, mask: Tensor | None, keep: int) -> Tensor:
         caching = self._cache is not None
-        out = self._model(ids[:, start:], mask, past_key_values=self._cache, use_cache=caching, logits_to_keep=keep)
+        out = self._model(ids, mask, past_key_values=self._cache, use_cache=caching, logits_to_keep=keep)
         return out.logits  # type: ignore[no-any-return]  # PyTorch types calls of modules as Any
 
-    def _seen(self, columns: int) -> Tensor | None:
-        """The mask of so many columns, None if there is nothing to mask."""
-        if self._mask is not None:
-            return self._mask[:, :columns]
-        if not self._padded or self._done is None:
-            return None
+    def _unfinished(self, stop: int) -> Tensor:
+        """The mask (rows, columns) of what is run next, up to `stop`: 0 after the last token of a finished row."""
         ended = zip(self.finished, self._made, strict=True)
-        ends = [columns if reason is None else self.prompt.columns + made for reason, made in ended]
-        return torch.arange(columns, device=self._ids.device) < torch.tensor(ends, device=self._ids.device)[:, None]
+        ends = [stop if reason is None else self.prompt.columns + made for reason, made in ended]
+        columns = torch.arange(self._run, stop, device=self._device)
+        return columns < torch.tensor(ends, device=self._device)[:, None]
 
-    def _choose(
-        self, ids: Tensor, logits: Tensor, processors: list[Processor], index: int, row: int | None = None
-    ) -> Tensor:
-        """Tokens (rows,) that come after `ids`, the new ones of number `index`; of one row of the batch, or all."""
-        if self._argmax:
-            return greedy(logits)
-        scores = logits.to(torch.float32, copy=True)  # processors may write into it
+    def _choose(self, logits: Tensor, column: int) -> tuple[Tensor, list[int]]:
+        """Tokens for a column of every row, as a tensor and as a list."""
+        ids = self._last if self._ids is None else self._ids[:, :column]
+        numbers = None if self._draws is None else self._draws(column - self.prompt.columns)
+        return self._process(ids, logits, self._processors, numbers)
+
+    def _process(
+        self, ids: Tensor, logits: Tensor, processors: list[Processor], numbers: Tensor | None
+    ) -> tuple[Tensor, list[int]]:
+        """Let processors change logits (rows, vocabulary) after these ids, and choose."""
+        if processors:
+            logits = logits.to(torch.float32, copy=True)  # they may write into it
         for processor in processors:
-            scores = processor(ids, scores)
-            if not isinstance(scores, Tensor) or scores.shape != logits.shape:
-                raise GenerateError(f"{processor!r} did not return logits of shape {tuple(logits.shape)}.")
-        if self._draws is None:
-            return greedy(scores)
-        numbers = self._draws(index)
-        return draw(scores, numbers if row is None else numbers[row : row + 1])
+            shape, logits = logits.shape, processor(ids, logits)
+            if not isinstance(logits, Tensor) or logits.shape != shape:
+                raise GenerateError(f"{processor!r} did not return logits of shape {tuple(shape)}.")
+        return greedy(logits) if numbers is None else draw(logits, numbers)
 
     def _step(self) -> Step:
         rows = len(self._made)
@@ -214,14 +220,15 @@ class Steps(Iterator[Step]):
         if self._droppable and sum(done) >= len(done) * WORTHWHILE:
             self._keep([i for i, ended in enumerate(done) if not ended])
         else:
-            self._done = torch.tensor(done, device=self._ids.device)
+            self._done = torch.tensor(done, device=self._device)
 
     def _keep(self, kept: list[int]) -> None:
         """Make these rows the batch."""
-        index = torch.tensor(kept, device=self._ids.device)
+        index = torch.tensor(kept, device=self._device)
         self._rows = [self._rows[i] for i in kept]
         self._done = None
-        self._ids = self._ids.index_select(0, index)
+        self._last = self._last.index_select(0, index)
+        self._ids = None if self._ids is None else self._ids.index_select(0, index)
         self._start = None if self._start is None else self._start.index_select(0, index)
         self._mask = None if self._mask is None else self._mask.index_select(0, index)
         self._processors = self._processors_of(self._start)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,23 +17,45 @@ INVALID = -1
 """Stands for a token where the logits are no numbers or leave no choice."""
 
 
-def greedy(logits: Tensor) -> Tensor:
-    """The largest of (..., vocabulary), the first of equals; INVALID where it is not finite."""
+def greedy(logits: Tensor) -> tuple[Tensor, list[int]]:
+    """The largest of each row (rows, vocabulary), the first of equals, as a tensor and as a list.
+
+    In the list, INVALID stands where it is not finite. On the CPU, few operations are what counts here, for each costs
+    tens of microseconds after a pass over the weights; and NumPy's search is vectorised, where PyTorch's is not.
+    """
+    if logits.device.type == "cpu":
+        table = logits.float().numpy()
+        found = table.argmax(-1)  # the place of a NaN, if there is any
+        listed = [t if math.isfinite(table.item(row, t)) else INVALID for row, t in enumerate(found.tolist())]
+        return torch.from_numpy(found), listed
     largest = logits.max(-1)
-    return torch.where(largest.values.isfinite(), largest.indices, INVALID)
+    tokens = torch.where(largest.values.isfinite(), largest.indices, INVALID)
+    return tokens, tokens.tolist()
 
 
-def draw(logits: Tensor, numbers: Tensor) -> Tensor:
-    """One token per row of (rows, vocabulary), by numbers (rows,) in [0, 1); INVALID where nothing can be drawn.
+def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
+    """One token per row of (rows, vocabulary), by numbers (rows,) in [0, 1), as `greedy` returns them.
 
     The number falls into one of the intervals into which the probabilities cut [0, 1). They are added up in double
     precision, so that rare tokens of a large vocabulary keep their share.
     """
     edges = logits.float().softmax(-1).cumsum(-1, dtype=torch.float64)
+    if logits.device.type == "cpu":
+        listed = [_interval(*row) for row in zip(edges.numpy(), numbers.tolist(), strict=True)]
+        return torch.tensor(listed), listed
     total = edges[:, -1:]
     point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    tokens = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
-    return torch.where(total.isfinite(), tokens, INVALID)[:, 0]
+    places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
+    tokens = torch.where(total.isfinite(), places, INVALID)[:, 0]
+    return tokens, tokens.tolist()
+
+
+def _interval(edges: Any, number: float) -> int:
+    """The place of `number` times the last edge among `edges`, a NumPy array (vocabulary,)."""
+    total = edges.item(-1)
+    if not math.isfinite(total):
+        return INVALID
+    return int(edges.searchsorted(min(number * total, math.nextafter(total, 0.0)), side="right"))
 
 
 def logprobs(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -47,27 +47,34 @@ class LookupSteps(Steps):
         """One token or more for every row."""
         known = [max(self._ends(i) - self._run, 0) for i in range(len(self._rows))]
         feed = self._feed(known)
-        going = [i for i, row in enumerate(self._rows) if self.finished[row] is None]
-        stop, skip = self._run + len(feed[0]), min(known[i] for i in going) - 1
-        self._ids[:, self._run : stop] = torch.tensor(feed, device=self._ids.device)
-        logits = self._forward(self._ids[:, :stop], self._seen(stop), len(feed[0]) - skip)
-        choices: list[list[int]] = greedy(logits).tolist() if self._argmax else []
+        width, going = len(feed[0]), [i for i, row in enumerate(self._rows) if self.finished[row] is None]
+        new, kept = torch.tensor(feed, device=self._device), width + 1 - min(known[i] for i in going)
+        if self._ids is not None:
+            self._ids[:, self._run : self._run + width] = new
+        logits = self._forward(new, self._run + width, kept)
+        chosen = greedy(logits.flatten(0, 1))[1] if self._argmax else []
         step = self._step()
         for i in going:
-            for at in range(known[i] - 1, len(feed[0])):
-                token = (
-                    choices[i][at - skip] if choices else self._choose_one(i, self._run + at + 1, logits[i, at - skip])
-                )
-                self._add(i, token, step)
-                if step.logprobs is not None:
-                    chance = logprobs(logits[i, at - skip], torch.tensor(token, device=logits.device))
-                    step.logprobs[self._rows[i]].append(float(chance))
-                if self.finished[self._rows[i]] is not None or feed[i][at + 1 : at + 2] != [token]:
-                    break
+            own = chosen[i * kept : (i + 1) * kept]
+            self._verify(i, feed[i], known[i], logits[i], own, step)
         self._run = min(self._ends(i) for i in going) - 1
         self._crop()
         step.finished = list(self.finished)
         return step
+
+    def _verify(self, i: int, feed: list[int], known: int, logits: Tensor, chosen: list[int], step: Step) -> None:
+        """Give row i the tokens that come after what is known of its feed, as long as the feed had the same ones.
+
+        `logits` (columns, vocabulary), and `chosen` if the largest is taken, are those of the feed's last columns.
+        """
+        for at in range(known - 1 - len(feed), 0):  # from the end, as in `logits`
+            token = chosen[at] if chosen else self._choose_one(i, logits[at], self._run + len(feed) + at + 1)
+            self._add(i, token, step)
+            if step.logprobs is not None:
+                chance = logprobs(logits[at], torch.tensor(token, device=self._device))
+                step.logprobs[self._rows[i]].append(float(chance))
+            if self.finished[self._rows[i]] is not None or at == -1 or feed[at + 1] != token:
+                return
 
     def _ends(self, i: int) -> int:
         """The column after the last token of row i of the batch."""
@@ -85,11 +92,11 @@ class LookupSteps(Steps):
             feed.append(tokens)
         return [(tokens + [self.options.pad_token_id] * (width - len(tokens)))[:width] for tokens in feed]
 
-    def _choose_one(self, i: int, column: int, logits: Tensor) -> int:
+    def _choose_one(self, i: int, logits: Tensor, column: int) -> int:
         """The token for a column of row i, through processors or by drawing."""
-        ids = self._ids[i : i + 1, :column]
-        chosen = self._choose(ids, logits[None], self._row_processors[i], column - self.prompt.columns, i)
-        return int(chosen)
+        ids = self._last if self._ids is None else self._ids[i : i + 1, :column]
+        numbers = None if self._draws is None else self._draws(column - self.prompt.columns)[i : i + 1]
+        return self._process(ids, logits[None], self._row_processors[i], numbers)[1][0]
 
     def _add(self, i: int, token: int, step: Step) -> None:
         super()._add(i, token, step)
