@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .modeling import MistralForCausalLM
 
 
-WORTHWHILE = 0.5
+WORTHWHILE = 0.25
 """Share of finished rows from which on the others are copied into a smaller batch."""
 
 
@@ -185,8 +185,8 @@ class Steps(Iterator[Step]):
         self, ids: Tensor, logits: Tensor, processors: list[Processor], numbers: Tensor | None
     ) -> tuple[Tensor, list[int]]:
         """Let processors change logits (rows, vocabulary) after these ids, and choose."""
-        if processors:
-            logits = logits.to(torch.float32, copy=True)  # they may write into it
+        if processors:  # those of the caller may write into what they get
+            logits = logits.to(torch.float32, copy=bool(self.options.logits_processors))
         for processor in processors:
             shape, logits = logits.shape, processor(ids, logits)
             if not isinstance(logits, Tensor) or logits.shape != shape:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -114,18 +115,17 @@ class TopP:
     def _least(self, logits: Tensor) -> Tensor | None:
         """The smallest logit kept (rows, 1), found without sorting the vocabulary; None if that cannot tell.
 
-        On a GPU sorting is cheap and waiting for an answer is not.
+        Elsewhere than on the CPU sorting is cheap, and waiting for an answer is not.
         """
-        if logits.is_cuda or logits.shape[1] <= 2 * HEAD:
+        if logits.device.type != "cpu" or logits.shape[1] <= 2 * HEAD:
             return None
         head = logits.topk(HEAD).values
-        probabilities = (head - logits.logsumexp(-1, keepdim=True)).double().exp()
-        before = probabilities.cumsum(-1) - probabilities  # mass of the likelier ones
-        count = (before < self.p).sum(-1, keepdim=True).clamp(min=1)
-        following = head.gather(1, count.clamp(max=HEAD - 1))
-        least = head.gather(1, count - 1)
-        unsure = (count == HEAD) | (following == least) | ((before - self.p).abs() < MARGIN).any(-1, keepdim=True)
-        return None if bool(unsure.any()) else least
+        chances = np.exp(head.double().numpy() - logits.logsumexp(-1, keepdim=True).numpy())
+        before = chances.cumsum(1) - chances  # mass of the likelier ones
+        rows, count = np.arange(len(before)), (before < self.p).sum(1).clip(1, HEAD - 1)
+        least, following = head.numpy()[rows, count - 1], head.numpy()[rows, count]
+        sure = (least > following) & (before[:, -1] >= self.p) & (abs(before - self.p) > MARGIN).all(1)
+        return torch.from_numpy(least)[:, None] if sure.all() else None
 
 
 @dataclass(frozen=True)
