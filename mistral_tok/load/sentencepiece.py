@@ -67,7 +67,7 @@ def read(source: Source) -> Vocabulary:
         bytes([_byte_value(text, i, name)]) if kind == Kind.BYTE else text
         for i, (text, kind) in enumerate(zip(model.texts, model.kinds, strict=True))
     )
-    version = sentencepiece_version(names.keys())
+    version = source.version or sentencepiece_version(names.keys())
     return Vocabulary(
         name=name,
         family="sentencepiece",
