@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,13 +93,15 @@ class Pretrained(nn.Module):
         token: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
+        progress: Callable[[int, int], None] | None = None,
         **overrides: Any,
     ) -> Self:
         """Open a folder, a .safetensors or .gguf file, or a repository on the hub; the model is in evaluation mode.
 
         `dtype` None keeps the checkpoint's (float32 for quantised files). `gguf_file` names one file of a folder or
         repository. `overrides` replace fields of the configuration, such as `num_labels`. A head that the checkpoint
-        does not have is initialised and named in one warning.
+        does not have is initialised and named in one warning. `progress` is told, after each tensor, how many elements
+        are read and how many there are.
 
         Raises WeightsError naming file and tensor, or ConfigError, and then no model has been made. Pickles are
         refused.
@@ -110,7 +113,7 @@ class Pretrained(nn.Module):
             "local_files_only": local_files_only,
         }
         checkpoint = weights.open_checkpoint(hub.resolve(path_or_repo, gguf_file, **options), overrides)
-        return weights.load(cls, checkpoint, _dtype(dtype), device, attention)
+        return weights.load(cls, checkpoint, find_dtype(dtype), device, attention, progress)
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5_000_000_000) -> None:
         """Write config.json and safetensors that this class and Hugging Face transformers open."""
@@ -134,7 +137,8 @@ class Pretrained(nn.Module):
             initialize(module, self.config.initializer_range)
 
 
-def _dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+def find_dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+    """The dtype of a name, such as "bfloat16"; None and "auto" are None. ConfigError for another name."""
     if value is None or value == "auto" or isinstance(value, torch.dtype):
         return value if isinstance(value, torch.dtype) else None
     found = getattr(torch, str(value).removeprefix("torch."), None)

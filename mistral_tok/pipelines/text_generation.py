@@ -1,0 +1,249 @@
+"""`pipeline("text-generation")`: from a text or a conversation to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from mistral_tok.chat.events import Event
+from mistral_tok.errors import InvalidRequestException, TokenizerException
+from mistral_tok.pipelines.find import Progress, find_model, find_prompts
+from mistral_tok.pipelines.options import MAX_NEW_TOKENS, check_options, check_stop_strings, model_defaults, stop_ids
+from mistral_tok.pipelines.prompts import Prompts
+from mistral_tok.pipelines.runner import Runner
+from mistral_tok.pipelines.stream import EventStream
+from mistral_tok.pipelines.talk import Talk, Wishes
+from mistral_tok.pipelines.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from mistral_tok.model import MistralForCausalLM
+    from mistral_tok.tokenizer import Tokenizer
+
+TASKS = ("text-generation",)
+
+
+def pipeline(
+    task: str = "text-generation",
+    model: Any = None,
+    *,
+    tokenizer: Any = None,
+    chat_template: Any = None,
+    device: Any = None,
+    dtype: Any = None,
+    batch_size: int = 8,
+    revision: str | None = None,
+    token: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TextGenerationPipeline:
+    """Join a model and its tokenizer; call the result with a text or a conversation.
+
+    `model` is a folder, a GGUF file, the name of a repository on the hub (`revision` and `token` are for it), or a
+    MistralForCausalLM. `tokenizer` is found beside the weights: the official files first, else a vocabulary with a
+    chat template (`chat_template.jinja`, `tokenizer_config.json`, or inside the GGUF file). It may be given, as an
+    object or a place, and so may `chat_template`. `device` None takes an accelerator if there is one; `dtype` None what
+    the weights are. `options` are defaults of generation (see `TextGenerationPipeline.__call__`) that go before those
+    in the model's `generation_config.json`. `progress` is told how much of the weights is read.
+
+    Raises:
+        InvalidRequestException: the task, the model or an option is none.
+        TokenizerException: there is no tokenizer, or it has more ids than the model.
+        WeightsError, VocabularyError: files cannot be read.
+
+    """
+    if task not in TASKS:
+        raise InvalidRequestException(f"task is {task!r}; there is {', '.join(TASKS)}.")
+    if model is None:
+        raise InvalidRequestException("No model was given; pass model=, a folder, a GGUF file, or a repository.")
+    check_options(options)
+    found, place = find_model(model, device, dtype, progress, revision=revision, token=token)
+    prompts = find_prompts(tokenizer, place, chat_template)
+    size, rows = prompts.tokenizer.vocab_size, found.config.vocab_size
+    if size > rows:
+        raise TokenizerException(
+            f"{prompts.tokenizer.name} has {size} ids, the model {rows}; they are not of one release. Pass tokenizer=."
+        )
+    folder = place if place is None or place.is_dir() else place.parent
+    return TextGenerationPipeline(found, prompts, {**model_defaults(folder), **options}, batch_size)
+
+
+class TextGenerationPipeline:
+    """A model and its tokenizer, made by `pipeline`."""
+
+    task = "text-generation"
+
+    def __init__(
+        self, model: MistralForCausalLM, prompts: Prompts, options: Mapping[str, Any], batch_size: int = 8
+    ) -> None:
+        tokenizer = prompts.tokenizer
+        self.model = model
+        self.prompts = prompts
+        self.options = dict(options)
+        """Options of generation where a call does not say otherwise."""
+        self.batch_size = _count("batch_size", batch_size)
+        pad = next(id for id in (tokenizer.pad_id, tokenizer.eos_id, 0) if id is not None)
+        self.runner = Runner(model, pad)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary."""
+        return self.prompts.tokenizer
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        stream: bool = False,
+        tools: Sequence[Any] | None = None,
+        run_tools: bool = False,
+        max_rounds: int = 8,
+        continue_final_message: bool | None = None,
+        stop_strings: str | Sequence[str] | None = None,
+        return_full_text: bool = True,
+        return_tensors: bool = False,
+        batch_size: int | None = None,
+        tokenizer_encode_kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Go on with a text, or answer a conversation (a list of messages: dicts in OpenAI's format, or objects).
+
+        Returns a list with one dict for each of `num_return_sequences` answers: `generated_text` is the text and what
+        follows it, or the conversation with the assistant's message appended, as a dict with `tool_calls` if it made
+        any. With `return_full_text=False` it is the new text alone, with `return_tensors` there are
+        `generated_token_ids` instead. Of a list of texts or conversations, a list of such lists in the same order;
+        they run `batch_size` together, those of like length, and greedy answers are the same as one by one.
+
+        With `stream`, an EventStream of one answer: text as soon as its characters are complete, thoughts, tool calls
+        as they grow, and a Finish. `stop_strings` end an answer where its text has one; neither they nor what follows
+        is given out. `tools` are Python functions or JSON schemas. Calls are held against the schemas; `run_tools` runs
+        functions and lets the model go on, at most `max_rounds` times. What they raise, and arguments that do not fit,
+        the model is told as the result. A conversation that ends with the assistant's message is continued, unless
+        `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of the request, or variables
+        of the template.
+
+        Options of generation: max_new_tokens (256), min_new_tokens, do_sample (False), temperature, top_k, top_p,
+        min_p, repetition_penalty, frequency_penalty, presence_penalty, seed, eos_token_id, logits_processors,
+        prompt_lookup, cache, num_return_sequences. The KV cache of the last conversation is kept: of one that goes on,
+        only what is new is run.
+
+        Raises:
+            InvalidRequestException: an argument or an option is none, or an image was given.
+            MistralCommonException, TemplateException: the conversation is not valid.
+            ModelError: an option has a value that cannot be, or the prompt is longer than the model's positions.
+
+        """
+        wishes = Wishes(
+            toolbox=Toolbox(tools),
+            run_tools=run_tools,
+            max_rounds=_count("max_rounds", max_rounds),
+            continue_final_message=continue_final_message,
+            stop_strings=check_stop_strings(stop_strings),
+            template_options=tokenizer_encode_kwargs or {},
+        )
+        chosen = {"max_new_tokens": MAX_NEW_TOKENS, **self.options, **check_options(options)}
+        copies = _count("num_return_sequences", chosen.pop("num_return_sequences", 1))
+        if copies > 1 and not chosen.get("do_sample"):
+            raise InvalidRequestException(f"num_return_sequences={copies} answers are all the same without do_sample.")
+        chosen["stop_token_ids"] = stop_ids(
+            options.get("eos_token_id"), self.tokenizer.eos_id, chosen.pop("eos_token_id", None)
+        )
+        given, single = _split(inputs)
+        if stream and (not single or copies > 1):
+            raise InvalidRequestException("stream=True gives one answer to one text or conversation; call it for each.")
+        talks = [
+            [Talk(one, self.prompts, wishes, "$" if single else f"$[{i}]") for _ in range(copies)]
+            for i, one in enumerate(given)
+        ]
+        if stream:
+            return EventStream(self._events(talks[0][0], chosen), talks[0][0])
+        if single and copies == 1:
+            with closing(self._events(talks[0][0], chosen)) as events:
+                for _ in events:
+                    pass
+        else:
+            self._answer_together(talks, chosen, self.batch_size if batch_size is None else batch_size)
+        results = [[_record(talk, return_full_text, return_tensors) for talk in row] for row in talks]
+        return results[0] if single else results
+
+    def _options(self, options: dict[str, Any], longest: int) -> dict[str, Any]:
+        """The options for prompts of up to `longest` ids: answers end where the model's positions do."""
+        room = self.model.config.max_position_embeddings - longest
+        return {**options, "max_new_tokens": min(options["max_new_tokens"], room)} if room > 0 else options
+
+    def _events(self, talk: Talk, options: dict[str, Any]) -> Generator[Event, None, None]:
+        """Answer one conversation, with its calls and their results."""
+        while True:
+            answer, ids = talk.answer, talk.prompt.ids
+            steps = self.runner.alone(ids, self._options(options, len(ids)), answer.begin)
+            with closing(steps):
+                for new, finished in steps:
+                    yield from answer.push(new, finished)
+                    if answer.done:
+                        break
+            if not talk.has_calls_to_run():
+                return
+            yield from talk.run_calls()
+
+    def _answer_together(self, talks: list[list[Talk]], options: dict[str, Any], size: int) -> None:
+        """Answer all, those of like length together, then those again that have called functions."""
+        waiting = talks
+        while waiting:
+            for first, batch in self._batches(waiting, options, _count("batch_size", size)):
+                seed = options.get("seed")
+                self._answer_batch(batch, options if seed is None else {**options, "seed": seed + first})
+            waiting = [again for row in waiting if (again := [talk for talk in row if talk.has_calls_to_run()])]
+            for talk in (talk for row in waiting for talk in row):
+                for _ in talk.run_calls():
+                    pass
+
+    def _batches(
+        self, rows: list[list[Talk]], options: dict[str, Any], size: int
+    ) -> Generator[tuple[int, list[Talk]], None, None]:
+        """Rows of like length, with the number of the first; one that comes near the end of the positions by itself."""
+        room = self.model.config.max_position_embeddings - options["max_new_tokens"]
+        ordered = sorted(rows, key=lambda row: len(row[0].prompt.ids))
+        fitting = sum(len(row[0].prompt.ids) <= room for row in ordered)
+        starts = [*range(0, fitting, size), *range(fitting, len(ordered))]
+        for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
+            yield start, [talk for row in ordered[start:stop] for talk in row]
+
+    def _answer_batch(self, batch: list[Talk], options: dict[str, Any]) -> None:
+        """One answer of each; steps end when the last of them is done, or has met its stop string."""
+        longest = max(len(talk.prompt.ids) for talk in batch)
+        steps = self.runner.together([talk.prompt.ids for talk in batch], self._options(options, longest))
+        with closing(steps):
+            for said in steps:
+                for talk, (new, finished) in zip(batch, said, strict=True):
+                    talk.answer.push(new, finished)
+                if all(talk.answer.done for talk in batch):
+                    break
+
+
+def _record(talk: Talk, full: bool, ids: bool) -> dict[str, Any]:
+    if ids:
+        return {"generated_token_ids": [*talk.prompt.ids, *talk.answer.ids]}
+    return {"generated_text": talk.generated_text(full)}
+
+
+def _count(name: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise InvalidRequestException(f"{name} is {value!r}; it must be a whole number from 1 on.")
+    return value
+
+
+def _split(inputs: Any) -> tuple[list[Any], bool]:
+    """The texts and conversations, and whether it is one alone."""
+    if isinstance(inputs, str):
+        return [inputs], True
+    if not isinstance(inputs, Sequence):
+        raise InvalidRequestException(
+            f"The input is of type {type(inputs).__name__}; give a text, a conversation, or a list of either."
+        )
+    rows = list(inputs)
+    if rows and not isinstance(rows[0], str | list | tuple):
+        return [rows], True
+    for i, row in enumerate(rows):
+        if not isinstance(row, str | list | tuple):
+            raise InvalidRequestException(f"$[{i}] is of type {type(row).__name__}; the others are texts or lists.")
+    return rows, False
