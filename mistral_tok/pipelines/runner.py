@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from mistral_tok.chat.stable import shared
@@ -13,9 +12,10 @@ from mistral_tok.pipelines.answer import Finished
 if TYPE_CHECKING:
     from mistral_tok.model import MistralForCausalLM
     from mistral_tok.model.cache import Cache
+    from mistral_tok.model.generate import Steps
 
-Said = tuple[list[int], Finished]
-"""New ids of a row, and why the last of them is the last."""
+KEPT = ("growing", "rolling")
+"""Kinds of caches that can be kept for a conversation that goes on; the others are as long as one answer needs."""
 
 
 class Runner:
@@ -32,38 +32,36 @@ class Runner:
         self._kept = None
 
     def alone(
-        self, ids: list[int], options: dict[str, Any], cached: Callable[[int], None] = lambda count: None
-    ) -> Generator[Said, None, None]:
-        """The new ids of one row, as they come; `cached` is told how many of `ids` need not be run.
+        self, ids: list[int], options: dict[str, Any], begin: Callable[[int], None]
+    ) -> Generator[tuple[list[int], Finished], None, None]:
+        """The new ids of one row as they come, and why the last of them is the last.
 
-        The iterator may be closed at any time: what has been run by then is kept.
+        `begin` is told how many of `ids` need not be run. The generator may be closed at any time: what has been run
+        by then is kept.
         """
         from mistral_tok.model.generate import generate_steps
 
-        kind = options.get("cache") or "growing"
-        cache = self._take(ids, kind)
-        cached(0 if cache is None else cache.seen)
+        options = {"cache": "growing", **options}
+        cache = self._take(ids, options)
         said: list[int] = []
-        steps = generate_steps(self.model, self._rows([ids])[0], **{**options, "cache": cache or kind})
         try:
-            with closing(steps):
-                for step in steps:
-                    said += step.tokens[0]
-                    yield step.tokens[0], step.finished[0]
-        except GeneratorExit:
-            self._keep(cache, [*ids, *said])
-            raise
-        self._keep(cache, [*ids, *said])  # not after an error, in the middle of which the cache may be of no use
+            begin(0 if cache is None else cache.seen)
+            if cache is not None:
+                options["cache"] = cache
+            for step in generate_steps(self.model, self._rows([ids])[0], **options):
+                said += step.tokens[0]
+                yield step.tokens[0], step.finished[0]
+        finally:
+            if cache is not None:  # which holds a prefix of the ids, also after an error
+                with self._lock:
+                    self._kept = cache, [*ids, *said][: cache.seen]
 
-    def together(self, rows: Sequence[list[int]], options: dict[str, Any]) -> Generator[list[Said], None, None]:
-        """The new ids of each row, step by step; rows of different lengths are padded on the left."""
+    def together(self, rows: Sequence[list[int]], options: dict[str, Any]) -> Steps:
+        """Steps for all rows; those of different lengths are padded on the left."""
         from mistral_tok.model.generate import generate_steps
 
         ids, mask = self._rows(rows)
-        options = {"cache": "growing", **options, "pad_token_id": self._pad_id}
-        with closing(generate_steps(self.model, ids, mask, **options)) as steps:
-            for step in steps:
-                yield list(zip(step.tokens, step.finished, strict=True))
+        return generate_steps(self.model, ids, mask, **{"cache": "growing", **options, "pad_token_id": self._pad_id})
 
     def _rows(self, rows: Sequence[list[int]]) -> tuple[Any, Any]:
         """Ids (rows, length), and a mask where there is padding."""
@@ -77,29 +75,25 @@ class Runner:
         mask = [[0] * (length - len(row)) + [1] * len(row) for row in rows]
         return ids, torch.tensor(mask, dtype=torch.long, device=self.model.device)
 
-    def _take(self, ids: list[int], kind: Any) -> Cache | None:
+    def _take(self, ids: list[int], options: dict[str, Any]) -> Cache | None:
         """A cache that holds the first ids, the kept one if it can; None where the cache is not of a kind to be kept.
 
         It is the caller's alone until it is kept again.
         """
         from mistral_tok.model import CacheError, GrowingCache, RollingCache
 
-        if kind not in ("growing", "rolling"):
+        kind = options["cache"]
+        if not isinstance(kind, str) or kind not in KEPT:
             return None
-        wanted = GrowingCache if kind == "growing" else RollingCache
+        slack = options.get("prompt_lookup", 0) if kind == "rolling" else 0
         with self._lock:
             kept, self._kept = self._kept, None
-        if kept is not None and isinstance(kept[0], wanted):
+        if kept is not None and isinstance(kept[0], GrowingCache if kind == "growing" else RollingCache):
             cache, before = kept
-            try:
-                cache.crop(min(shared(before, ids), len(ids) - 1))
+            if kind == "growing" or cache.capacity - cache.window >= slack:
+                try:
+                    cache.crop(max(0, min(shared(before, ids), len(ids) - 1)))
+                except CacheError:  # a rolling cache has overwritten what the ids share
+                    cache.reset()
                 return cache
-            except CacheError:
-                cache.reset()  # a rolling cache has overwritten what the ids share
-                return cache
-        return wanted(self.model.config)
-
-    def _keep(self, cache: Cache | None, ids: list[int]) -> None:
-        if cache is not None:
-            with self._lock:
-                self._kept = cache, ids[: cache.seen]
+        return GrowingCache(self.model.config) if kind == "growing" else RollingCache(self.model.config, slack)

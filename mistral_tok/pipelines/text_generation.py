@@ -162,21 +162,15 @@ class TextGenerationPipeline:
                 for _ in events:
                     pass
         else:
-            self._answer_together(talks, chosen, self.batch_size if batch_size is None else batch_size)
+            self._answer_all(talks, chosen, _count("batch_size", self.batch_size if batch_size is None else batch_size))
         results = [[_record(talk, return_full_text, return_tensors) for talk in row] for row in talks]
         return results[0] if single else results
-
-    def _options(self, options: dict[str, Any], longest: int) -> dict[str, Any]:
-        """The options for prompts of up to `longest` ids: answers end where the model's positions do."""
-        room = self.model.config.max_position_embeddings - longest
-        return {**options, "max_new_tokens": min(options["max_new_tokens"], room)} if room > 0 else options
 
     def _events(self, talk: Talk, options: dict[str, Any]) -> Generator[Event, None, None]:
         """Answer one conversation, with its calls and their results."""
         while True:
-            answer, ids = talk.answer, talk.prompt.ids
-            steps = self.runner.alone(ids, self._options(options, len(ids)), answer.begin)
-            with closing(steps):
+            answer = talk.answer
+            with closing(self.runner.alone(talk.prompt.ids, options, answer.begin)) as steps:
                 for new, finished in steps:
                     yield from answer.push(new, finished)
                     if answer.done:
@@ -185,39 +179,33 @@ class TextGenerationPipeline:
                 return
             yield from talk.run_calls()
 
-    def _answer_together(self, talks: list[list[Talk]], options: dict[str, Any], size: int) -> None:
-        """Answer all, those of like length together, then those again that have called functions."""
-        waiting = talks
+    def _answer_all(self, talks: list[list[Talk]], options: dict[str, Any], size: int) -> None:
+        """Answer all, `size` of like length together, then those again that have called functions."""
+        waiting = sorted(talks, key=lambda row: len(row[0].prompt.ids))
         while waiting:
-            for first, batch in self._batches(waiting, options, _count("batch_size", size)):
-                seed = options.get("seed")
-                self._answer_batch(batch, options if seed is None else {**options, "seed": seed + first})
-            waiting = [again for row in waiting if (again := [talk for talk in row if talk.has_calls_to_run()])]
-            for talk in (talk for row in waiting for talk in row):
+            for start in range(0, len(waiting), size):
+                self._answer_batch(waiting[start : start + size], options)
+            calling = [talk for row in waiting for talk in row if talk.has_calls_to_run()]
+            for talk in calling:
                 for _ in talk.run_calls():
                     pass
+            waiting = sorted(([talk] for talk in calling), key=lambda row: len(row[0].prompt.ids))
 
-    def _batches(
-        self, rows: list[list[Talk]], options: dict[str, Any], size: int
-    ) -> Generator[tuple[int, list[Talk]], None, None]:
-        """Rows of like length, with the number of the first; one that comes near the end of the positions by itself."""
-        room = self.model.config.max_position_embeddings - options["max_new_tokens"]
-        ordered = sorted(rows, key=lambda row: len(row[0].prompt.ids))
-        fitting = sum(len(row[0].prompt.ids) <= room for row in ordered)
-        starts = [*range(0, fitting, size), *range(fitting, len(ordered))]
-        for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
-            yield start, [talk for row in ordered[start:stop] for talk in row]
+    def _answer_batch(self, batch: list[list[Talk]], options: dict[str, Any]) -> None:
+        """One answer of each talk; those in one row share their prompt. A row draws what it would draw alone."""
+        from mistral_tok.model.sampling import seeds_of
 
-    def _answer_batch(self, batch: list[Talk], options: dict[str, Any]) -> None:
-        """One answer of each; steps end when the last of them is done, or has met its stop string."""
-        longest = max(len(talk.prompt.ids) for talk in batch)
-        steps = self.runner.together([talk.prompt.ids for talk in batch], self._options(options, longest))
-        with closing(steps):
-            for said in steps:
-                for talk, (new, finished) in zip(batch, said, strict=True):
-                    talk.answer.push(new, finished)
-                if all(talk.answer.done for talk in batch):
-                    break
+        copies = len(batch[0])
+        options = {**options, "num_return_sequences": copies}
+        if options.get("seed") is not None:
+            options["seed"] = seeds_of(options["seed"], copies) * len(batch)
+        talks = [talk for row in batch for talk in row]
+        steps = self.runner.together([row[0].prompt.ids for row in batch], options)
+        for step in steps:
+            for i, (talk, new, finished) in enumerate(zip(talks, step.tokens, step.finished, strict=True)):
+                talk.answer.push(new, finished)
+                if talk.answer.done:
+                    steps.finish(i)
 
 
 def _record(talk: Talk, full: bool, ids: bool) -> dict[str, Any]:
