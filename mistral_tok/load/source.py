@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import VERSIONS
@@ -19,6 +20,8 @@ MAX_STEPS_BYTES = 1 << 20
 
 MAX_PATTERN = 1 << 16
 """Longest regular expression (in characters) taken from a file; published ones have a few hundred."""
+
+GGUF_MAGIC = b"GGUF"
 
 IMAGE_SUFFIX = "m1"
 """Ending of a version suffix (`.model.v7m1`) which says that the model sees images."""
@@ -60,7 +63,8 @@ def from_bytes(data: bytes, name: str, *, label: str = "", beside: bytes | None 
 def read_regular(path: Path) -> bytes:
     """Content of a regular file of at most `MAX_FILE_BYTES`; anything else is a VocabularyError.
 
-    Pipes and devices are refused, because reading one can block for ever or never end.
+    Of a GGUF file, however large, only the head comes: the metadata, without the tensors behind it. Pipes and devices
+    are refused, because reading one can block for ever or never end.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -70,9 +74,7 @@ def read_regular(path: Path) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise VocabularyError(f"{path}: not a regular file. Give the path of a vocabulary file.")
-            if status.st_size > MAX_FILE_BYTES:
-                raise VocabularyError(f"{path}: {status.st_size} bytes; no vocabulary has more than {MAX_FILE_BYTES}.")
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = _content(file, status.st_size, path)
     except OSError as error:
         raise unreadable(path, error) from error
     except ValueError as error:  # a NUL or a lone surrogate
@@ -84,6 +86,18 @@ def read_regular(path: Path) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise VocabularyError(f"{path}: grew past {MAX_FILE_BYTES} bytes while it was read. {_REMEDY_DAMAGED}")
     return data
+
+
+def _content(file: BinaryIO, size: int, path: Path) -> bytes:
+    if file.read(4) == GGUF_MAGIC:
+        from mistral_tok.load.gguf_head import read_head
+
+        file.seek(0)
+        return read_head(file, size, str(path))
+    if size > MAX_FILE_BYTES:
+        raise VocabularyError(f"{path}: {size} bytes; no vocabulary has more than {MAX_FILE_BYTES}.")
+    file.seek(0)
+    return file.read(MAX_FILE_BYTES + 1)
 
 
 def unreadable(path: Path, error: OSError) -> VocabularyError:
