@@ -54,7 +54,7 @@ class OfficialPrompts:
 
     def parser(self) -> StreamParser:
         """Reads one answer."""
-        return self.chats.stream_parser()
+        return StreamParser(self.tokenizer, version=self.chats.version, mend_ids=True)
 
 
 class TemplatePrompts:
@@ -90,7 +90,7 @@ class TemplatePrompts:
 
     def parser(self) -> StreamParser:
         """Reads one answer."""
-        return StreamParser(self.tokenizer)
+        return StreamParser(self.tokenizer, mend_ids=True)
 
 
 Prompts = OfficialPrompts | TemplatePrompts

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mistral_tok.chat.events import CallResult, Event, Finish
+from mistral_tok.errors import MistralTokError
 from mistral_tok.pipelines.answer import Answer, PlainText
 from mistral_tok.pipelines.prompts import Message, Prompt, Prompts, plain_messages
 from mistral_tok.pipelines.toolbox import Toolbox
@@ -27,7 +28,7 @@ class Wishes:
 class Talk:
     """What was given, and what was said since; well-formed at any time.
 
-    `begin` an answer, push its ids, `end` it, and if `has_calls_to_run`, run them and begin the next.
+    Push the ids of the answer; if it `has_calls_to_run`, `run_calls`, and do the same with the next answer.
     """
 
     def __init__(self, given: Any, prompts: Prompts, wishes: Wishes, place: str) -> None:
@@ -66,7 +67,21 @@ class Talk:
         wishes, answer = self._wishes, self.answer
         wanted = wishes.run_tools and self._rounds < wishes.max_rounds
         called = any(isinstance(event, Finish) and event.reason == "tool_calls" for event in answer.events[-1:])
-        return wanted and called and wishes.toolbox.can_answer(answer.calls)
+        return wanted and called and wishes.toolbox.can_answer(answer.calls) and self._can_be_told()
+
+    def _can_be_told(self) -> bool:
+        """Whether the answer and results can be written for the model; it may say what no layout has, an odd name."""
+        results = [_tool_message(CallResult(index=0, name=c.name, id=c.id, content="")) for c in self.answer.calls]
+        try:
+            self._prompts.chat(
+                plain_messages([*self.messages, *results], "$"),
+                self._wishes.toolbox.given,
+                False,
+                self._wishes.template_options,
+            )
+        except MistralTokError:
+            return False
+        return True
 
     def run_calls(self) -> Iterator[Event]:
         """Run the functions that the answer calls, tell the model, and begin its next answer."""

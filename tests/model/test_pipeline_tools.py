@@ -73,8 +73,7 @@ def test_rounds_are_bounded(tiny: TextGenerationPipeline, monkeypatch: pytest.Mo
         return city
 
     counted.__doc__, counted.__name__ = get_weather.__doc__, "get_weather"
-    script(tiny, monkeypatch, ['[{"name": "get_weather", "arguments": {"city": "Paris"}, "id": "%09d"}]' % n
-                               for n in range(9)])  # fmt: skip
+    script(tiny, monkeypatch, ['[{"name": "get_weather", "arguments": {"city": "Paris"}}]'] * 9)
     messages = tiny(ASKED, tools=[counted], run_tools=True, max_rounds=3)[0]["generated_text"]
     assert calls == 3
     assert [message["role"] for message in messages] == ["user", *["assistant", "tool"] * 3, "assistant"]
@@ -88,9 +87,10 @@ def script(tiny: TextGenerationPipeline, monkeypatch: pytest.MonkeyPatch, output
 
     def alone(ids: list[int], options: Any, begin: Callable[[int], None]) -> Any:
         begin(0)
-        text = next(waiting)
-        call = [tokenizer.special_names["[TOOL_CALLS]"]] if text.startswith("[{") else []
-        yield [*call, *tokenizer.encode(text)], None
+        text, bracket, call = next(waiting).partition("[{")
+        yield tokenizer.encode(text), None
+        if bracket:
+            yield [tokenizer.special_names["[TOOL_CALLS]"], *tokenizer.encode(bracket + call)], None
         yield [tokenizer.eos_id], "stop"
 
     monkeypatch.setattr(tiny.runner, "alone", alone)
@@ -115,6 +115,31 @@ def test_what_is_wrong_with_a_call_is_told_to_the_model(
     messages = stream.generated_text
     assert told in json.loads(messages[2]["content"])["error"]
     assert messages[-1] == {"role": "assistant", "content": "I am sorry."}
+
+
+@pytest.mark.parametrize("call_id", ["call_1", "a b", "", "123456789"])
+def test_ids_that_no_conversation_can_have_are_mended(
+    tiny: TextGenerationPipeline, monkeypatch: pytest.MonkeyPatch, call_id: str
+) -> None:
+    call = f'{{"name": "get_weather", "arguments": {{"city": "Paris"}}, "id": "{call_id}"}}'
+    script(tiny, monkeypatch, [f"[{call}, {call}]", "Thanks."])
+    messages = tiny(ASKED, tools=[get_weather], run_tools=True)[0]["generated_text"]
+    ids = [made["id"] for made in messages[1]["tool_calls"]]
+    assert len(set(ids)) == 2 and all(len(made) == 9 and made.isalnum() for made in ids)
+    assert [message["tool_call_id"] for message in messages[2:4]] == ids
+    assert (ids[0] == call_id) is (call_id == "123456789")
+    assert messages[4]["content"] == "Thanks."
+
+
+@pytest.mark.parametrize(
+    "said", ['Wait.[{"name": "get_weather", "arguments": {"city": "Paris"}}]', '[{"name": "a b", "arguments": {}}]']
+)
+def test_what_cannot_be_written_back_ends_the_loop(
+    tiny: TextGenerationPipeline, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    script(tiny, monkeypatch, [said, "never asked for"])
+    messages = tiny(ASKED, tools=[get_weather], run_tools=True)[0]["generated_text"]
+    assert len(messages) == 2 and len(messages[1]["tool_calls"]) == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("no such city"), SystemExit(3), RecursionError(), KeyError("x")])
