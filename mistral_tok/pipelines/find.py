@@ -31,7 +31,7 @@ BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", TEMPLATE_NAME, "generation_co
 
 
 def find_model(
-    model: Any, device: Any, dtype: Any, progress: Progress | None, **hub_options: Any
+    model: Any, device: Any, dtype: Any, progress: Progress | None, gguf_file: str | None, **hub_options: Any
 ) -> tuple[MistralForCausalLM, Path | None]:
     """The model, and where its files lie; None for a model object.
 
@@ -51,7 +51,7 @@ def find_model(
             f"model is of type {type(model).__name__}; give a folder, a GGUF file, the name of a repository, or a "
             "MistralForCausalLM."
         )
-    place = _local(model, hub_options)
+    place = _local(model, gguf_file, hub_options)
     return MistralForCausalLM.from_pretrained(place, dtype=dtype, device=_device(device), progress=progress), place
 
 
@@ -72,15 +72,14 @@ def _dtype(dtype: Any) -> Any:
     return find_dtype(dtype)
 
 
-def _local(place: str | os.PathLike[str], options: dict[str, Any]) -> Path:
+def _local(place: str | os.PathLike[str], gguf_file: str | None, options: dict[str, Any]) -> Path:
     """The local folder or file, with everything beside the weights of a repository."""
     from mistral_tok.model import hub
 
     given = place if isinstance(place, str) else Path(place)
-    if Path(given).exists():
-        return Path(given)
-    found: Path = hub.resolve(given, None, **options)
-    hub.fetch_beside(str(given), BESIDE, **options)
+    found: Path = hub.resolve(given, gguf_file, **options)
+    if not Path(given).exists():
+        hub.fetch_beside(str(given), BESIDE, **options)
     return found
 
 
@@ -123,8 +122,7 @@ def _given(tokenizer: Any, chat_template: Any) -> Prompts:
     if isinstance(tokenizer, MistralTokenizer):
         return _official(tokenizer, chat_template)
     if isinstance(tokenizer, Tokenizer):
-        own = getattr(tokenizer, "chat_template", None)
-        return _by_template(tokenizer, chat_template or own, tokenizer.bos_id is not None)
+        return _by_template(tokenizer, chat_template or tokenizer.chat_template, tokenizer.bos_id is not None)
     raise TokenizerException(
         f"tokenizer is of type {type(tokenizer).__name__}; give a place, a Tokenizer, a MistralTokenizer or a "
         "MistralCommonTokenizer."
@@ -146,20 +144,32 @@ def _beside(place: Path, chat_template: Any) -> Prompts:
     from mistral_tok.tokenizer import Tokenizer
 
     folder = place if place.is_dir() else place.parent
-    names = [path.name for path in folder.iterdir() if path.is_file()]
+    names = {path.name for path in folder.iterdir() if path.is_file()}
     name = choose([place.name]) or choose(names)
-    if name is not None and _is_official(name):
-        return _official(MistralTokenizer.from_file(folder / name), chat_template)
     gguf = _gguf(place)
+    if name is not None and _is_official(name) and (gguf is None or _agree(folder / name, gguf)):
+        return _official(MistralTokenizer.from_file(folder / name), chat_template)
     if gguf is not None:
         tokenizer = Tokenizer.from_file(gguf)
-        own = getattr(tokenizer, "chat_template", None)
-        return _by_template(tokenizer, chat_template or own, bool(tokenizer.config.get("add_bos")))
+        source = chat_template or tokenizer.chat_template
+        return _by_template(tokenizer, source, bool(tokenizer.config["add_bos"]))
     if name is None:
         raise VocabularyError(f"{folder}: the folder holds {WANTED}. Pass tokenizer=.")
-    template = chat_template or _template_beside(folder)
-    tokenizer = Tokenizer.from_file(folder / name)
-    return _by_template(tokenizer, template, name != HUGGING_FACE_NAME or _adds_bos(folder))
+    if place.is_dir() and HUGGING_FACE_NAME in names:  # a bare tokenizer.model lacks the tokens that were added to it
+        name = HUGGING_FACE_NAME
+    bos = name != HUGGING_FACE_NAME or _adds_bos(folder)
+    return _by_template(Tokenizer.from_file(folder / name), chat_template or _template_beside(folder), bos)
+
+
+def _agree(official: Path, gguf: Path) -> bool:
+    """Whether a file beside a GGUF file is of the same model, and not of another one in the same folder."""
+    from mistral_tok.tokenizer import Tokenizer
+
+    try:
+        inside = Tokenizer.from_file(gguf)
+    except VocabularyError:
+        return True  # nothing is inside that could be used
+    return inside.vocab_size == Tokenizer.from_file(official).vocab_size
 
 
 def _is_official(name: str) -> bool:

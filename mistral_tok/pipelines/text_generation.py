@@ -32,6 +32,7 @@ def pipeline(
     device: Any = None,
     dtype: Any = None,
     batch_size: int = 8,
+    gguf_file: str | None = None,
     revision: str | None = None,
     token: str | None = None,
     progress: Progress | None = None,
@@ -40,11 +41,12 @@ def pipeline(
     """Join a model and its tokenizer; call the result with a text or a conversation.
 
     `model` is a folder, a GGUF file, the name of a repository on the hub (`revision` and `token` are for it), or a
-    MistralForCausalLM. `tokenizer` is found beside the weights: the official files first, else a vocabulary with a
-    chat template (`chat_template.jinja`, `tokenizer_config.json`, or inside the GGUF file). It may be given, as an
-    object or a place, and so may `chat_template`. `device` None takes an accelerator if there is one; `dtype` None what
-    the weights are. `options` are defaults of generation (see `TextGenerationPipeline.__call__`) that go before those
-    in the model's `generation_config.json`. `progress` is told how much of the weights is read.
+    MistralForCausalLM; `gguf_file` names one file of a folder or repository. `tokenizer` is found beside the weights:
+    the official files first, else a vocabulary with a chat template (`chat_template.jinja`, `tokenizer_config.json`, or
+    inside the GGUF file). It may be given, as an object or a place, and so may `chat_template`. `device` None takes an
+    accelerator if there is one; `dtype` None what the weights are. `options` are defaults of generation (see
+    `TextGenerationPipeline.__call__`) that go before those in the model's `generation_config.json`. `progress` is told
+    how much of the weights is read.
 
     Raises:
         InvalidRequestException: the task, the model or an option is none.
@@ -57,7 +59,7 @@ def pipeline(
     if model is None:
         raise InvalidRequestException("No model was given; pass model=, a folder, a GGUF file, or a repository.")
     check_options(options)
-    found, place = find_model(model, device, dtype, progress, revision=revision, token=token)
+    found, place = find_model(model, device, dtype, progress, gguf_file, revision=revision, token=token)
     prompts = find_prompts(tokenizer, place, chat_template)
     size, rows = prompts.tokenizer.vocab_size, found.config.vocab_size
     if size > rows:

@@ -133,7 +133,7 @@ def test_a_conversation_with_a_tool_on_a_terminal(
 ) -> None:
     saved = tmp_path / "saved.json"
     chat = terminal("chat", "--model", "tiny", "--tools", tools)
-    chat.until("> ")
+    assert "100%" in chat.until("> ").partition("Loading tiny-mistral")[2]
     chat.say("What is the weather like in Paris?\n")
     shown = chat.until("tokens/s]")
     assert '→ get_weather {"city": "Paris"}' in shown

@@ -14,8 +14,15 @@ from mistral_tok.model import GrowingCache, MistralConfig, MistralForCausalLM, M
 from mistral_tok.model.arguments import Options
 
 import mistral_tok
-from mistral_tok import InvalidRequestException, MistralTokenizer, Tokenizer, TokenizerException, UserMessage
-from mistral_tok.pipelines import TextGenerationPipeline, pipeline
+from mistral_tok import (
+    InvalidRequestException,
+    MistralTokenizer,
+    Tokenizer,
+    TokenizerException,
+    UserMessage,
+    VocabularyError,
+)
+from mistral_tok.pipelines import OfficialPrompts, TextGenerationPipeline, pipeline
 from mistral_tok.pipelines.options import OPTIONS
 from mistral_tok.templates import TemplateException
 
@@ -244,6 +251,29 @@ def test_a_gguf_file_is_all_that_is_needed(tmp_path: Path) -> None:
     path = write_gguf_file(tmp_path / "gguf")
     for place in (path, path.parent, str(path)):
         assert pipeline(model=place, device="cpu")(ASKED["capital"])[0]["generated_text"][1] == answer("capital")
+
+
+def test_a_file_of_another_model_beside_a_gguf_file_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    path = write_gguf_file(tmp_path / "gguf")
+    other = path.with_name("tokenizer.model.v3")
+    shutil.copy(OFFICIAL, other)
+    assert isinstance(pipeline(model=path, device="cpu").prompts, OfficialPrompts)
+    shutil.copy(mistral_tok.load.bundled_path("v3"), other)
+    found = pipeline(model=path.parent, gguf_file=path.name, device="cpu")
+    assert found.tokenizer.name == path.name
+    assert found(ASKED["capital"])[0]["generated_text"][1] == answer("capital")
+
+
+def test_of_files_without_a_version_tokenizer_json_is_taken(folder: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(folder, tmp_path / "both")
+    shutil.copy(OFFICIAL, both / "tokenizer.model")
+    assert pipeline(model=both, device="cpu").tokenizer.name == "tokenizer.json"
+    (both / "tokenizer.json").unlink()
+    assert pipeline(model=both, device="cpu").tokenizer.name == "tokenizer.model"
+    (both / "tokenizer.model").unlink()
+    with pytest.raises(VocabularyError, match="Pass tokenizer="):
+        pipeline(model=both, device="cpu")
 
 
 def test_a_repository_is_fetched_with_all_that_is_beside_its_weights(

@@ -21,7 +21,7 @@ from mistral_tok.chat.events import (
     ThinkingDelta,
     join,
 )
-from mistral_tok.pipelines import TextGenerationPipeline, pipeline
+from mistral_tok.pipelines import OfficialPrompts, TextGenerationPipeline, pipeline
 from mistral_tok.pipelines.answer import Answer, PlainText
 from mistral_tok.pipelines.prompts import Prompt
 from mistral_tok.pipelines.toolbox import Toolbox
@@ -189,6 +189,27 @@ def test_thoughts_and_calls_of_version_13(v13: MistralTokenizer) -> None:
     message = join(events)
     assert [chunk.type for chunk in message.content] == ["thinking", "text"]
     assert message.content[1].text == "Let me see."
+
+
+@pytest.mark.parametrize("version", ["v2", "v3", "v7", "v3-tekken", "v11", "v13"])
+def test_calls_of_every_version_come_out_as_they_went_in(version: str) -> None:
+    tokenizer = tekken(version) if version in ("v11", "v13") else MistralTokenizer.bundled(version)
+    learning = MistralTokenizer(tokenizer.tokenizer, "finetuning", version=tokenizer.version)
+    call = {"id": "abcdefghi", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Köln"}'}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call]}
+    done = learning.encode_chat_completion([*CAPITAL[:1], message])
+    ids = [id for id, learnt in zip(done.tokens, done.assistant_mask, strict=True) if learnt]
+    prompts = OfficialPrompts(tokenizer)
+    answer = Answer(prompts.parser(), Prompt([1], []), eos_id=ids[-1], toolbox=Toolbox([get_weather]))
+    for id in ids[:-1]:
+        answer.push([id], None)
+    answer.push(ids[-1:], "stop")
+    made = answer.message(None)
+    if tokenizer.version in ("v2", "v13"):  # whose layouts have no ids
+        made["tool_calls"][0]["id"] = call["id"]
+    assert made == message
+    assert isinstance(answer.events[-1], Finish) and answer.events[-1].reason == "tool_calls"
+    assert "".join(e.text for e in answer.events if isinstance(e, ArgumentsDelta)) == '{"city": "Köln"}'
 
 
 def test_a_stop_string_does_not_reach_across_a_control_token(v13: MistralTokenizer) -> None:
