@@ -39,7 +39,7 @@ def command(
         raise click.UsageError("--raw goes on with a text; --system and --tools are for messages.")
     given = chosen(**options)
     pipe = open_pipeline(model, device, dtype)
-    screen = Screen()
+    screen = Screen(text_only=True)
     for text in each_text(texts, files):
         text = last_line_off(text)
         with pipe(text if raw else with_system(system, text), stream=True, **given) as events:

@@ -105,10 +105,14 @@ def load_tools(path: str) -> list[Callable[..., Any]]:
 
 
 class Screen:
-    """Shows events: plain text in a pipe; thoughts, calls and results in colours on a terminal."""
+    """Shows events as they come: the text, and unless that is all that is wanted thoughts, calls and results.
 
-    def __init__(self) -> None:
+    Colours and the speed are for a terminal.
+    """
+
+    def __init__(self, *, text_only: bool = False) -> None:
         self.terminal = sys.stdout.isatty()
+        self._text_only = text_only
         self._at_start = True
         self._tokens = 0
         self._began = 0.0
@@ -123,7 +127,19 @@ class Screen:
         self._began = self._began or time.perf_counter()
         if isinstance(event, TextDelta):
             self._put(event.text)
-        elif isinstance(event, ThinkingDelta):
+        elif isinstance(event, Problem):
+            self._line()
+            click.secho(f"mistral-tok: {event.message}", err=True, fg="yellow")
+        elif isinstance(event, Finish):
+            self._tokens += event.completion_tokens
+            self._seconds += time.perf_counter() - self._began
+            self._began = 0.0
+        elif not self._text_only:
+            self._show_more(event)
+
+    def _show_more(self, event: Event) -> None:
+        """Print what is no text of the answer."""
+        if isinstance(event, ThinkingDelta):
             self._put(event.text, dim=True)
         elif isinstance(event, CallBegun):
             self._line(f"→ {event.name} ", fg="cyan")
@@ -134,18 +150,11 @@ class Screen:
         elif isinstance(event, CallResult):
             self._line(f"← {event.content}", fg="red" if event.failed else "cyan")
             self._line()
-        elif isinstance(event, Problem):
-            self._line()
-            click.secho(f"mistral-tok: {event.message}", err=True, fg="yellow")
-        elif isinstance(event, Finish):
-            self._tokens += event.completion_tokens
-            self._seconds += time.perf_counter() - self._began
-            self._began = 0.0
 
     def end(self, note: str = "") -> None:
         """The answer is over."""
         self._line()
-        if self.terminal:
+        if self.terminal and not self._text_only:
             speed = f", {self._tokens / self._seconds:.1f} tokens/s" if self._seconds > 0 else ""
             click.secho(f"[{self._tokens} tokens{speed}{note}]", dim=True)
 

@@ -57,7 +57,7 @@ class Chat:
                 return
             try:
                 self.line(line)
-            except (MistralTokError, ValueError, OSError, click.ClickException) as error:
+            except (MistralTokError, ValueError, RuntimeError, OSError, click.ClickException) as error:
                 text = error.message if isinstance(error, click.ClickException) else str(error)
                 click.secho(f"mistral-tok: error: {' '.join(text.split())}", err=True, fg="red")
             except KeyboardInterrupt:

@@ -222,6 +222,11 @@ def test_generate_raw_and_with_a_stop_string(call: Call) -> None:
     assert stopped[1] == "The capital of France is Paris. It lies \n"
 
 
+def test_generate_prints_the_text_alone(call: Call, tools: str) -> None:
+    done = call("generate", "--model", "tiny", "--tools", tools, WEATHER[0]["content"])
+    assert done == (0, WEATHER[3]["content"] + "\n", "")
+
+
 def test_generate_events(call: Call, tools: str) -> None:
     code, out, _ = call("generate", "--model", "tiny", "--tools", tools, "--json", WEATHER[0]["content"])
     events = [json.loads(line) for line in out.splitlines()]
