@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
@@ -167,18 +167,18 @@ class Prompt:
 
 def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, device: torch.device) -> Prompt:
     """Check ids and mask; raises GenerateError for whatever no model could continue."""
-    ids = _tensor("input_ids", input_ids, device)
+    ids = as_tensor("input_ids", input_ids, device)
+    if ids.dim() == 2 and ids.numel() == 0:
+        raise GenerateError(f"input_ids has shape {tuple(ids.shape)}: the prompt is empty; begin with bos_token_id.")
     if ids.dim() != 2 or ids.is_floating_point() or ids.dtype == torch.bool:
         raise GenerateError(f"input_ids is {ids.dtype} {tuple(ids.shape)}; give integers of shape (rows, tokens).")
-    if ids.numel() == 0:
-        raise GenerateError(f"input_ids has shape {tuple(ids.shape)}: the prompt is empty; begin with bos_token_id.")
     low, high = (int(n) for n in ids.aminmax())
     if low < 0 or high >= config.vocab_size:
         raise GenerateError(
             f"input_ids has id {low if low < 0 else high}, and the vocabulary ends at {config.vocab_size - 1}; "
             "the ids are another tokenizer's. Padding needs an id of the vocabulary too."
         )
-    mask = None if attention_mask is None else _read_mask(_tensor("attention_mask", attention_mask, device), ids)
+    mask = None if attention_mask is None else _read_mask(as_tensor("attention_mask", attention_mask, device), ids)
     lengths = [ids.shape[1]] * len(ids) if mask is None else [int(n) for n in mask.sum(1)]
     if max(lengths) > config.max_position_embeddings:
         raise GenerateError(
@@ -188,7 +188,8 @@ def read_prompt(input_ids: Any, attention_mask: Any, config: MistralConfig, devi
     return Prompt(ids.long(), mask, lengths)
 
 
-def _tensor(name: str, value: Any, device: torch.device) -> Tensor:
+def as_tensor(name: str, value: Any, device: torch.device) -> Tensor:
+    """Whatever can be a tensor as one, on the device; raises GenerateError naming the argument."""
     try:
         return torch.as_tensor(value, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -225,7 +226,10 @@ def read_options(options: Mapping[str, Any], config: MistralConfig) -> Options:
     values = dict(options)
     stops = values["stop_token_ids"] = _stops(values.get("stop_token_ids", ()), config)
     values["pad_token_id"] = _pad(values.get("pad_token_id"), stops, config)
-    values["logits_processors"] = tuple(values.get("logits_processors", ()))
+    processors = values.get("logits_processors", ())
+    if not isinstance(processors, Iterable):
+        raise GenerateError(f"logits_processors is {processors!r}; give a list of what is to be called.")
+    values["logits_processors"] = tuple(processors)
     return Options(**values)
 
 

@@ -167,8 +167,9 @@ class Steps(Iterator[Step]):
             return self._mask[:, :columns]
         if not self._padded or self._done is None:
             return None
-        ends = torch.tensor([self.prompt.columns + made for made in self._made], device=self._ids.device)
-        return torch.arange(columns, device=self._ids.device) < ends[:, None]
+        ended = zip(self.finished, self._made, strict=True)
+        ends = [columns if reason is None else self.prompt.columns + made for reason, made in ended]
+        return torch.arange(columns, device=self._ids.device) < torch.tensor(ends, device=self._ids.device)[:, None]
 
     def _choose(
         self, ids: Tensor, logits: Tensor, processors: list[Processor], index: int, row: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
@@ -76,11 +76,13 @@ def generate_steps(
     return kind(model, prompt, chosen, most, cache, seeds)
 
 
-def collect(steps: Steps) -> GenerateOutput:
-    """Take all steps, and put together what they add."""
+def collect(steps: Steps, watch: Callable[[Step], object] | None = None) -> GenerateOutput:
+    """Take all steps, show each to `watch`, and put together what they add."""
     new: list[list[int]] = [[] for _ in steps.finished]
     chances: list[list[float]] = [[] for _ in steps.finished]
     for step in steps:
+        if watch is not None:
+            watch(step)
         for row, tokens in enumerate(step.tokens):
             new[row] += tokens
         for row, logprobs in enumerate(step.logprobs or ()):

@@ -39,7 +39,8 @@ def _fetch(repo: str, gguf_file: str | None, options: dict[str, Any]) -> Path:
     if gguf_file:
         return Path(hf_hub_download(repo, gguf_file, **options))
     # The small files first: they tell which of two layouts to take, where a repository has both.
-    folder = Path(snapshot_download(repo, allow_patterns=["config.json", "params.json", "*.index.json"], **options))
+    small = ["config.json", "generation_config.json", "params.json", "*.index.json"]
+    folder = Path(snapshot_download(repo, allow_patterns=small, **options))
     stem = "model" if (folder / "config.json").is_file() else "consolidated"
     folder = Path(snapshot_download(repo, allow_patterns=[f"{stem}*.safetensors"], **options))
     if stem == "model" and (folder / "params.json").is_file() and not any(folder.glob("model*.safetensors")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from . import hub, losses, weights
+from . import hf_generate, hub, losses, weights
 from .attention import Attention, Context, check_backend, explicit_mask, prepare_mask
 from .cache import Cache, GrowingCache
 from .config import MistralConfig
 from .errors import ConfigError, ModelError
+from .generate import GenerateOutput
 from .layers import MLP, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
 from .outputs import HeadOutput, ModelOutput
+from .processors import Processor
 from .rope import inverse_frequencies, rotations
 
 
@@ -45,6 +47,7 @@ class Pretrained(nn.Module):
         super().__init__()
         check_backend(attention)
         self.config = config
+        self.generation_config: dict[str, Any] = {}  # what generation_config.json says, for `generate`
 
     @property
     def backbone(self) -> MistralModel:
@@ -113,7 +116,9 @@ class Pretrained(nn.Module):
             "local_files_only": local_files_only,
         }
         checkpoint = weights.open_checkpoint(hub.resolve(path_or_repo, gguf_file, **options), overrides)
-        return weights.load(cls, checkpoint, find_dtype(dtype), device, attention, progress)
+        model = weights.load(cls, checkpoint, find_dtype(dtype), device, attention, progress)
+        model.generation_config = weights.read_generation_config(checkpoint.place)
+        return model
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5_000_000_000) -> None:
         """Write config.json and safetensors that this class and Hugging Face transformers open."""
@@ -336,3 +341,27 @@ class MistralForCausalLM(Pretrained):
         logits = self.lm_head(x if isinstance(kept, int) else x[:, kept])
         loss = None if labels is None else losses.next_token(logits, labels, num_items_in_batch)
         return HeadOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions)
+
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: Any = None,
+        logits_processor: Iterable[Processor] | None = None,
+        streamer: hf_generate.Streamer | None = None,
+        *,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **keywords: Any,
+    ) -> Tensor | GenerateOutput:
+        """Continue `inputs`, also called `input_ids` (rows, length), under the keywords of Hugging Face's `generate`.
+
+        Returns the sequences (rows, length), prompts included; with `return_dict_in_generate` a GenerateOutput.
+        `generation_config` is a mapping or an object with `to_dict()`; what it leaves open, the checkpoint's
+        generation_config.json, then Hugging Face's defaults say. Padding is on the left and masked by
+        `attention_mask`. `streamer` gets the prompt by `put`, then new ids, then `end`.
+
+        Raises GenerateError naming a keyword that is unknown or asks for what is not implemented, such as beams.
+        `mistral_tok.model.generate` has the same and more under plainer names.
+        """
+        ids = inputs if input_ids is None else input_ids
+        return hf_generate.generate(self, ids, attention_mask, generation_config, logits_processor, streamer, keywords)

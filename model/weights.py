@@ -33,6 +33,7 @@ Model = TypeVar("Model", bound="Pretrained")
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HEADS = ("score.", "qa_outputs.")
+GENERATION = "generation_config.json"
 _IGNORED = re.compile(r"(^|\.)rotary_emb\.inv_freq$")  # a constant that old files store
 
 
@@ -67,6 +68,20 @@ def open_checkpoint(path: Path, overrides: Mapping[str, Any] | None = None) -> C
     if ggufs:
         raise WeightsError(f"{folder} holds {len(ggufs)} GGUF files; give the path of one of them.")
     raise WeightsError(f"{folder} has neither config.json nor params.json nor a GGUF file; it is no checkpoint.")
+
+
+def read_generation_config(place: Path) -> dict[str, Any]:
+    """What generation_config.json beside the weights says, if there is one; raises ConfigError if it is no JSON."""
+    path = (place if place.is_dir() else place.parent) / GENERATION
+    if place.suffix == ".gguf" or not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} is no JSON object.")
+    return data
 
 
 def _is_mistral_layout(path: Path, folder: Path) -> bool:
@@ -252,6 +267,8 @@ def save(model: Pretrained, folder: str | Path, max_shard_size: int) -> None:
     dtype = str(model.dtype).removeprefix("torch.")
     config = {**model.config.to_dict(), "architectures": [type(model).__name__], "torch_dtype": dtype, "dtype": dtype}
     _write_json(folder / "config.json", config)
+    if model.generation_config:
+        _write_json(folder / GENERATION, model.generation_config)
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
