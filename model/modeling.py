@@ -16,7 +16,7 @@ from .cache import Cache, GrowingCache
 from .config import MistralConfig
 from .errors import ConfigError, ModelError
 from .generate import GenerateOutput
-from .layers import MLP, Linear, RMSNorm
+from .layers import MLP, Joined, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
 from .outputs import HeadOutput, ModelOutput
 from .processors import Processor
@@ -82,6 +82,36 @@ class Pretrained(nn.Module):
 
     def tie_weights(self) -> None:
         """Make parameters that the configuration ties share their memory; only the language-model head has any."""
+
+    def pack(self) -> Self:
+        """Lay the weights out as the CPU reads them fastest, for inference, and return the model.
+
+        Needs no more memory but for tied embeddings. Loading, saving, copying and moving work as before; moving,
+        loading, `train()` and `unpack` undo it. Nothing happens on other devices, or where PyTorch has no such kernels.
+        The forward pass then raises ModelError where a gradient would be needed.
+        """
+        table = self.get_input_embeddings().weight
+        for module in self.modules():
+            if isinstance(module, Joined):
+                module.pack()
+        for module in self.modules():
+            if type(module) is Linear:
+                module.pack(shared=module.weight is table)
+        return self
+
+    def unpack(self) -> Self:
+        """Undo `pack`: every weight is an ordinary parameter again, the same object as before."""
+        if any(type(module) is Linear and module.packed for module in self.modules()):
+            for module in self.modules():
+                if isinstance(module, (Linear, Joined)):
+                    module.unpack()
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, which undoes `pack`, or to evaluation."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
 
     @classmethod
     def from_pretrained(

@@ -254,7 +254,8 @@ def save(model: Pretrained, folder: str | Path, max_shard_size: int) -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shards = _shards(dict(model.named_parameters()), max_shard_size)
+    state = model.state_dict()
+    shards = _shards({name: state[name] for name, _ in model.named_parameters()}, max_shard_size)
     names = [_shard_name(i, len(shards)) for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         _replace(folder / name, partial(save_file, shard, metadata={"format": "pt"}))

@@ -67,7 +67,10 @@ def _check_sentencepiece(head: Metadata, pieces: Pieces) -> None:
     name = head.name
     if len(pieces.scores) != len(pieces.texts):
         raise damaged(name, _KEY + "scores", f"{len(pieces.scores)} for {len(pieces.texts)} tokens")
+    first: dict[bytes, int] = {}
     for i, text in enumerate(pieces.texts):
+        if first.setdefault(text, i) != i:
+            raise damaged(name, f"{_KEY}tokens[{i}]", f"{text[:40]!r} is token {first[text]}, too")
         try:
             text.decode()
         except UnicodeDecodeError as error:
@@ -121,8 +124,8 @@ def _byte_level(head: Metadata) -> Vocabulary:
             raise damaged(name, f"{_KEY}tokens[{i}]", problem)
     tokens = Tokens(texts, bytearray(kind if kind != Kind.UNUSED else Kind.CONTROL for kind in kinds), ids)
     pieces = contents(tokens, name, _KEY + "tokens", _REMEDY)
-    merges = _merges(head, tokens)
-    order = _tekken_ranks(pieces, tokens.kinds, merges) if head.text(_KEY + "pre") == "tekken" else None
+    lines = head.strings(_KEY + "merges", MAX_MERGES)
+    order = _tekken_ranks(tokens, lines) if head.text(_KEY + "pre") == "tekken" else None
     absent = _absent_bytes(pieces, tokens.kinds)
     controls = {text for text, kind in zip(texts, kinds, strict=True) if kind == Kind.CONTROL}
     return Vocabulary(
@@ -132,7 +135,7 @@ def _byte_level(head: Metadata) -> Vocabulary:
         pieces=(*pieces, *absent),
         kinds=bytes(tokens.kinds) + bytes([Kind.BYTE]) * len(absent),
         ranks=order or array("I", [NEVER]) * (len(pieces) + len(absent)),
-        merges=merges if order is None else None,
+        merges=_merges(lines, tokens, name) if order is None else None,
         pattern=split.pattern,
         whole_pieces=split.whole_pieces,
         unk_id=_role(head, "unknown", len(texts)),
@@ -153,40 +156,33 @@ def _byte_level_config(head: Metadata, split: Split, absent: int, listed: bool) 
     return config
 
 
-def _merges(head: Metadata, tokens: Tokens) -> Merges:
+def _merges(lines: Sequence[str], tokens: Tokens, name: str) -> Merges:
     """Triples of ids in order of priority. A pair that is listed twice counts where it stands first."""
-    lines = enumerate(head.strings(_KEY + "merges", MAX_MERGES))
     allowed = bytes(kind in RESULTS or kind == Kind.BYTE for kind in tokens.kinds)
     merged: dict[int, tuple[int, int, int]] = {}
-    for triple in triples(lines, tokens.ids, tokens.kinds, allowed, head.name, _KEY + "merges", _REMEDY):
+    for triple in triples(enumerate(lines), tokens.ids, tokens.kinds, allowed, name, _KEY + "merges", _REMEDY):
         merged.setdefault(triple[0] << 32 | triple[1], triple)
     return tuple(merged.values())
 
 
-def _tekken_ranks(pieces: Sequence[bytes], kinds: bytearray, merges: Merges) -> array[int] | None:
+def _tekken_ranks(tokens: Tokens, lines: Sequence[str]) -> array[int] | None:
     """Ranks by id if the merges say no more than that any two pieces make a third, the lowest id first; else None.
 
     Converters write Tekken's ranks out as one merge for each way to part a piece, those of one piece in a row. Taken
     literally, the order inside a row would differ from Tekken's own rule, by which the leftmost merge comes first.
     """
-    known = {piece for piece, kind in zip(pieces, kinds, strict=True) if kind in (Kind.NORMAL, Kind.BYTE)}
-    listed = [0] * len(pieces)
-    previous = 0
-    for _, _, made in merges:
-        if made < previous:
-            return None
-        listed[made] += 1
-        previous = made
-    order, rank = array("I", [NEVER]) * len(pieces), 0
-    for i, (piece, kind) in enumerate(zip(pieces, kinds, strict=True)):
-        if kind == Kind.NORMAL:
-            ways = sum(piece[:k] in known and piece[k:] in known for k in range(1, len(piece)))
-            if ways != listed[i]:
-                return None
-        elif kind != Kind.BYTE:
+    plain = (Kind.NORMAL, Kind.BYTE)
+    known = {text for text, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind in plain}
+    order, rank, at = array("I", [NEVER]) * len(tokens.contents), 0, 0
+    for i, (text, kind) in enumerate(zip(tokens.contents, tokens.kinds, strict=True)):
+        if kind not in plain:
             continue
+        ways = {f"{text[:k]} {text[k:]}" for k in range(1, len(text)) if text[:k] in known and text[k:] in known}
+        if ways != set(lines[at : at + len(ways)]):
+            return None
+        at += len(ways)
         order[i], rank = rank, rank + 1
-    return order
+    return order if at == len(lines) else None
 
 
 def _absent_bytes(pieces: Sequence[bytes], kinds: bytearray) -> list[bytes]:

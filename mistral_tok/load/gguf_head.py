@@ -45,7 +45,7 @@ class _Walk:
             raise damaged(self.name, self.place, f"reaches up to byte {end} of a file of {self.size}")
         if end > MAX_FILE_BYTES:
             raise refused(self.name, self.place, f"reaches up to byte {end}", f"At most {MAX_FILE_BYTES} are read.")
-        self.data += self.more(max(CHUNK, end - len(self.data)))
+        self.data += self.more(min(max(CHUNK, end - len(self.data)), self.size - len(self.data)))
         if end > len(self.data):
             raise damaged(self.name, self.place, f"the file ends at byte {len(self.data)}")
 

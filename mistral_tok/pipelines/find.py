@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 """Told how much of the weights is read, and how much there is."""
 
 TEMPLATE_NAME = "chat_template.jinja"
-BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", TEMPLATE_NAME, "generation_config.json")
+BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", TEMPLATE_NAME)
 """Files of a repository that are fetched beside the weights."""
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from mistral_tok.chat.decoder import plain_ids
@@ -29,23 +27,11 @@ OPTIONS = (*_FROM_MODEL, "logits_processors", "seed", "cache", "prompt_lookup", 
 """What a call may say beside the pipeline's own arguments."""
 
 
-def model_defaults(folder: Path | None) -> dict[str, Any]:
-    """What the model's `generation_config.json` says, of what can be said here; nothing where there is no such file.
-
-    Raises:
-        InvalidRequestException: the file is not a JSON object.
-
-    """
-    path = folder / "generation_config.json" if folder is not None else None
-    if path is None or not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestException(f"{path}: not JSON: {error}. Fetch the file again, or remove it.") from None
-    if not isinstance(found, dict):
-        raise InvalidRequestException(f"{path}: not a JSON object. Fetch the file again, or remove it.")
-    return {name: found[name] for name in _FROM_MODEL if found.get(name) is not None}
+def model_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `generation_config.json` says, of what can be said here, in the words of `generate`."""
+    chosen = {name: found[name] for name in _FROM_MODEL if found.get(name) is not None}
+    nothing = [name for name in ("top_k", "temperature") if chosen.get(name) == 0]  # how some say that they mean none
+    return {name: value for name, value in chosen.items() if name not in nothing}
 
 
 def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,4 +68,4 @@ def stop_ids(given: Any, eos_id: int | None, of_model: Any) -> frozenset[int]:
     if given is not None:
         return frozenset(plain_ids(given))
     own = plain_ids(of_model) if of_model is not None else []
-    return frozenset([*own, *([] if eos_id is None else [eos_id])])
+    return frozenset(id for id in (*own, eos_id) if id is not None and id >= 0)  # -1 is how some say that there is none

@@ -66,8 +66,7 @@ def pipeline(
         raise TokenizerException(
             f"{prompts.tokenizer.name} has {size} ids, the model {rows}; they are not of one release. Pass tokenizer=."
         )
-    folder = place if place is None or place.is_dir() else place.parent
-    return TextGenerationPipeline(found, prompts, {**model_defaults(folder), **options}, batch_size)
+    return TextGenerationPipeline(found, prompts, {**model_defaults(found.generation_config), **options}, batch_size)
 
 
 class TextGenerationPipeline:
