@@ -143,9 +143,10 @@ class GrowingCache(Cache):
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         if layer == len(self._keys):
-            # The first tokens stay where they are: a single forward pass pays nothing for its cache.
-            self._keys.append(keys)
-            self._values.append(values)
+            # No room for more yet: a single forward pass pays little for its cache. The copies let go of the memory
+            # that keys and values share with the queries.
+            self._keys.append(keys.contiguous())
+            self._values.append(values.contiguous())
             return keys, values
         self._keys[layer] = self._append(self._keys[layer], keys)
         self._values[layer] = self._append(self._values[layer], values)

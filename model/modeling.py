@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from .cache import Cache, GrowingCache
 from .config import MistralConfig
 from .errors import ConfigError, ModelError
 from .generate import GenerateOutput
-from .layers import MLP, Linear, RMSNorm
+from .layers import MLP, Joined, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
 from .outputs import HeadOutput, ModelOutput
 from .processors import Processor
@@ -83,6 +83,36 @@ class Pretrained(nn.Module):
     def tie_weights(self) -> None:
         """Make parameters that the configuration ties share their memory; only the language-model head has any."""
 
+    def pack(self) -> Self:
+        """Lay the weights out as the CPU reads them fastest, for inference, and return the model.
+
+        Needs no more memory but for tied embeddings. Loading, saving, copying and moving work as before; moving,
+        loading, `train()` and `unpack` undo it. Nothing happens on other devices, or where PyTorch has no such kernels.
+        The forward pass then raises ModelError where a gradient would be needed.
+        """
+        table = self.get_input_embeddings().weight
+        for module in self.modules():
+            if isinstance(module, Joined):
+                module.pack()
+        for module in self.modules():
+            if type(module) is Linear:
+                module.pack(shared=module.weight is table)
+        return self
+
+    def unpack(self) -> Self:
+        """Undo `pack`: every weight is an ordinary parameter again, the same object as before."""
+        if any(type(module) is Linear and module.packed for module in self.modules()):
+            for module in self.modules():
+                if isinstance(module, (Linear, Joined)):
+                    module.unpack()
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, which undoes `pack`, or to evaluation."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -96,13 +126,15 @@ class Pretrained(nn.Module):
         token: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
+        progress: Callable[[int, int], None] | None = None,
         **overrides: Any,
     ) -> Self:
         """Open a folder, a .safetensors or .gguf file, or a repository on the hub; the model is in evaluation mode.
 
         `dtype` None keeps the checkpoint's (float32 for quantised files). `gguf_file` names one file of a folder or
         repository. `overrides` replace fields of the configuration, such as `num_labels`. A head that the checkpoint
-        does not have is initialised and named in one warning.
+        does not have is initialised and named in one warning. `progress` is told, after each tensor, how many elements
+        are read and how many there are.
 
         Raises WeightsError naming file and tensor, or ConfigError, and then no model has been made. Pickles are
         refused.
@@ -114,7 +146,7 @@ class Pretrained(nn.Module):
             "local_files_only": local_files_only,
         }
         checkpoint = weights.open_checkpoint(hub.resolve(path_or_repo, gguf_file, **options), overrides)
-        model = weights.load(cls, checkpoint, _dtype(dtype), device, attention)
+        model = weights.load(cls, checkpoint, find_dtype(dtype), device, attention, progress)
         model.generation_config = weights.read_generation_config(checkpoint.place)
         return model
 
@@ -140,7 +172,8 @@ class Pretrained(nn.Module):
             initialize(module, self.config.initializer_range)
 
 
-def _dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+def find_dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+    """The dtype of a name, such as "bfloat16"; None and "auto" are None. ConfigError for another name."""
     if value is None or value == "auto" or isinstance(value, torch.dtype):
         return value if isinstance(value, torch.dtype) else None
     found = getattr(torch, str(value).removeprefix("torch."), None)

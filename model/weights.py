@@ -124,7 +124,18 @@ def _pickle_error(path: Path) -> WeightsError:
     )
 
 
-def load(kind: type[Model], checkpoint: Checkpoint, dtype: torch.dtype | None, device: Any, attention: str) -> Model:
+Progress = Callable[[int, int], None]
+"""Told how many elements of the weights are read, and how many there are."""
+
+
+def load(
+    kind: type[Model],
+    checkpoint: Checkpoint,
+    dtype: torch.dtype | None,
+    device: Any,
+    attention: str,
+    progress: Progress | None = None,
+) -> Model:
     """Make a model of `kind` and fill it; raises WeightsError before any weight is read if names or shapes do not
     fit.
     """
@@ -134,7 +145,7 @@ def load(kind: type[Model], checkpoint: Checkpoint, dtype: torch.dtype | None, d
     model = model.to(dtype or _main_dtype(sources.values())).to_empty(device=device)
     model.tie_weights()
     parameters = dict(model.named_parameters())
-    _copy(sources, parameters, checkpoint)
+    _copy(sources, parameters, checkpoint, progress or (lambda read, total: None))
     _start_heads(model, parameters, missing, checkpoint)
     return model.eval()
 
@@ -195,10 +206,13 @@ def _main_dtype(stored: Iterable[Stored]) -> torch.dtype:
 
 
 @torch.no_grad()
-def _copy(sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+def _copy(
+    sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], checkpoint: Checkpoint, progress: Progress
+) -> None:
     """File by file and in the sequence of the bytes, so that a disk is read in one sweep."""
     config = checkpoint.config
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    read, total = 0, sum(parameters[name].numel() for name in sources)
     by_file: dict[Path, list[str]] = {}
     for name, stored in sources.items():
         by_file.setdefault(stored.path, []).append(name)
@@ -212,6 +226,8 @@ def _copy(sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], check
                 projection = name.split(".")[-2]
                 if checkpoint.interleaved and projection in heads:
                     target.copy_(interleaved_to_half(target, heads[projection]))
+                read += target.numel()
+                progress(read, total)
 
 
 @torch.no_grad()
@@ -238,7 +254,8 @@ def save(model: Pretrained, folder: str | Path, max_shard_size: int) -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shards = _shards(dict(model.named_parameters()), max_shard_size)
+    state = model.state_dict()
+    shards = _shards({name: state[name] for name, _ in model.named_parameters()}, max_shard_size)
     names = [_shard_name(i, len(shards)) for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         _replace(folder / name, partial(save_file, shard, metadata={"format": "pt"}))
