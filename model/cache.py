@@ -45,6 +45,16 @@ class Cache(ABC):
         """Number of tokens seen, padding included."""
         return self.seen
 
+    @property
+    def rows(self) -> int | None:
+        """Number of rows; None while nothing has been seen."""
+        return len(self._keys[0]) if self._keys else None
+
+    @property
+    def inference(self) -> bool:
+        """Whether the tensors were made in PyTorch's inference mode, and so can be written to there only."""
+        return bool(self._keys) and self._keys[0].is_inference()
+
     def begin(
         self, like: Tensor, real: Tensor | None = None, documents: Tensor | None = None, slots: Tensor | None = None
     ) -> Layout:

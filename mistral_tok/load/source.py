@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from mistral_tok.errors import VocabularyError
+from mistral_tok.vocab import VERSIONS
 
 MAX_FILE_BYTES = 1 << 27
 """Larger files are refused unread: JSON grows tenfold in memory. The largest published vocabularies have 35 MB."""
@@ -30,25 +31,33 @@ _REMEDY_DAMAGED = "The file is damaged or incomplete; download it again."
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One vocabulary file in memory. Sources with equal `data`, `images` and `beside` give equal vocabularies.
+    """One vocabulary file in memory. Those of equal `data`, `version`, `images` and `beside` give equal vocabularies.
 
-    `name` is the file's name, `label` what error messages call it (its path), `images` tells whether the name ends
-    in a suffix such as `.model.v7m1`, and `beside` is the content of a `tokenizer_config.json` next to it, which
-    names the roles of tokens that a `tokenizer.json` leaves open.
+    `name` is the file's name, `label` what error messages call it (its path). `version` and `images` are what a suffix
+    such as `.model.v7m1` says (the empty text and False where there is none). `beside` is the content of a
+    `tokenizer_config.json` next to it, which names the roles of tokens that a `tokenizer.json` leaves open.
     """
 
     name: str
     data: bytes
     label: str = ""
+    version: str = ""
     images: bool = False
     beside: bytes | None = None
 
 
 def from_bytes(data: bytes, name: str, *, label: str = "", beside: bytes | None = None) -> Source:
     """Wrap bytes that are already in memory, taking from `name` what the contents cannot tell."""
-    suffix = PurePath(name).suffix
-    images = ".model." in name and suffix.startswith(".v") and suffix.endswith(IMAGE_SUFFIX)
-    return Source(name=name, data=data, label=label or name, images=images, beside=beside)
+    suffix = PurePath(name).suffix if ".model.v" in name else ""
+    version = suffix.removesuffix(IMAGE_SUFFIX)[1:]
+    return Source(
+        name=name,
+        data=data,
+        label=label or name,
+        version=version if version in VERSIONS else "",
+        images=suffix.endswith(IMAGE_SUFFIX),
+        beside=beside,
+    )
 
 
 def read_regular(path: Path) -> bytes:

@@ -18,6 +18,8 @@ import transformers
 from mistral_tok.model import GrowingCache, MistralConfig, MistralForCausalLM
 from torch import Tensor
 
+from . import generation
+
 THREADS = 2
 PROMPT = 512
 CONTEXT = 64
@@ -132,6 +134,10 @@ def main() -> None:
         for name in ["50M"] if options.quick else options.sizes:
             for dtype in (torch.float32, torch.bfloat16):
                 measure(name, dtype, 1 if options.quick else options.rounds)
+    print(f"\n{generation.HEADER}")
+    for name in ["50M"] if options.quick else options.sizes:
+        for dtype in (torch.float32, torch.bfloat16):
+            generation.measure(name, dtype, *pair(SHAPES[name], dtype), 1 if options.quick else options.rounds)
 
 
 if __name__ == "__main__":
