@@ -80,7 +80,8 @@ def test_training_restores_the_same_parameters() -> None:
     model = made()
     parameters, values = list(model.parameters()), [p.detach().clone() for p in model.parameters()]
     expected = logits(model)
-    model.prepack()
+    with torch.inference_mode():
+        model.prepack().restore().prepack()
     with pytest.raises(ModelError, match=r"no gradients; use torch\.inference_mode\(\), or call restore\(\)"):
         model(IDS)
     model.train()
