@@ -137,6 +137,20 @@ def test_hooked_and_replaced_maps() -> None:
     torch.testing.assert_close(logits(model.restore()), expected, **CLOSE)
 
 
+def test_a_weight_that_is_put_in_its_place_counts() -> None:
+    model, other = made().prepack(), made(initializer_range=0.1)
+    with torch.no_grad():
+        for mine, new in zip(model.parameters(), other.parameters(), strict=True):
+            mine.data = new.detach().clone()
+    assert not model.lm_head.prepacked
+    torch.testing.assert_close(logits(model), logits(other), **CLOSE)
+    assert torch.equal(model.state_dict()["lm_head.weight"], other.lm_head.weight)
+    torch.testing.assert_close(logits(model.restore()), logits(other), **CLOSE)
+    model.prepack()
+    with torch.no_grad(), pytest.raises(RuntimeError, match="single memory location"):
+        model.lm_head.weight.copy_(other.lm_head.weight)
+
+
 def test_other_heads_and_where_there_is_nothing_to_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     head = MistralForSequenceClassification(tiny_config(pad_token_id=0)).eval()
