@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mistral_tok.hf_options import UNBOUNDED, refuse_unknown
 from mistral_tok.load import find
-from mistral_tok.load.locate import choose
+from mistral_tok.load.locate import GGUF_SUFFIX, choose
 
 if TYPE_CHECKING:
     from mistral_tok.mistral import MistralTokenizer
@@ -149,7 +149,7 @@ class Files:
         if not found.path.is_file():
             raise FileNotFoundError(f"{found.path}, which this tokenizer was read from, is gone; it cannot be saved.")
         name = found.path.name
-        if choose([name]) is None:
+        if choose([name]) is None and not name.endswith(GGUF_SUFFIX):
             name = _usual_name(self.tokenizer)
         return {name: found.path} | ({} if found.beside is None else {found.beside.name: found.beside})
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
+from mistral_tok.absent import Encodes, WithoutAbsent
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
@@ -69,8 +70,8 @@ class Tokenizer:
         self.unk_id: int | None
         self.pad_id: int | None
         self.bos_id, self.eos_id, self.unk_id, self.pad_id = meta["ids"]
-        self.vocab_size = image.n_pieces
-        foreign = self.config.get("format") == "tokenizer.json"
+        self.vocab_size: int = image.n_ids
+        foreign = self.config.get("format") in ("tokenizer.json", "gguf")
         self._decoder = Decoder(
             image,
             0 if meta["prefix"] == "never" else 2 if foreign else 1,
@@ -85,7 +86,16 @@ class Tokenizer:
         self._drops = meta["pattern"] is not None and self.config.get("unmatched") == "drop"
         """Whether text that the pattern does not match is left out."""
         self._spans: Spans | None = None
-        self._encoder = self._make_encoder()
+        self._whole = self._make_encoder()
+        self._encoder: Encodes = self._whole
+        if image.n_ids < image.n_pieces:
+            self._encoder = WithoutAbsent(self._whole, image.n_ids)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja chat template inside the vocabulary file; None where there is none. GGUF files may carry one."""
+        template = self.config.get("chat_template")
+        return template if isinstance(template, str) else None
 
     def _make_encoder(self) -> Encoder:
         meta = self._image.meta
@@ -109,10 +119,10 @@ class Tokenizer:
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
         """Open a vocabulary file, or a folder as published on the hub; the format is told by the contents.
 
-        SentencePiece `.model` (BPE with byte fallback), `tekken.json` and Hugging Face's `tokenizer.json`. Raises
-        `VocabularyError` that names file, place and remedy. Tables are kept in the cache folder
-        (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes` bounds, for each thread, the memory in which
-        encoded segments are remembered.
+        SentencePiece `.model` (BPE with byte fallback), `tekken.json`, Hugging Face's `tokenizer.json`, and the
+        vocabulary inside a GGUF file, whose weights are not read. Raises `VocabularyError` that names file, place and
+        remedy. Tables are kept in the cache folder (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes`
+        bounds, for each thread, the memory in which encoded segments are remembered.
         """
         return cls(open_or_make(find(path), _make), table_bytes=table_bytes)
 
@@ -191,19 +201,23 @@ class Tokenizer:
 
         ends = self._ends(bos, eos)
         try:
-            data, fixed = self._encoder.array(text, *ends), text
+            data, fixed = self._whole.array(text, *ends), text
         except (UnicodeEncodeError, TypeError) as error:
             fixed = self._mend(text, errors, error)
-            data = self._encoder.array(fixed, *ends)
+            data = self._whole.array(fixed, *ends)
         if self._spans is None:
             self._spans = self._make_spans()
         found = np.empty((len(data) // 4, 2), np.int32)
         self._spans.pairs(fixed, data, found)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
+        if self._whole is not self._encoder:
+            ids = np.frombuffer(data, np.int32)
+            present = ids < self.vocab_size
+            data, found = bytearray(ids[present].tobytes()), found[present]
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
-        return Encoding(self._encoder.listed(data), found)
+        return Encoding(self._whole.listed(data), found)
 
     def _make_spans(self) -> Spans:
         every = self.config.get("prefix_scope") == "segment"

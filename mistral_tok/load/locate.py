@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,6 +14,8 @@ from mistral_tok.vocab import VERSIONS
 
 TEKKEN_NAME = "tekken.json"
 HUGGING_FACE_NAME = "tokenizer.json"
+GGUF_SUFFIX = ".gguf"
+_PART = re.compile(r"-\d{5}(?=-of-\d{5}\.gguf$)")
 BESIDE_NAME = "tokenizer_config.json"
 _SENTENCEPIECE_SUFFIXES = frozenset([".model", *(f".model.{version}{m}" for version in VERSIONS for m in ("", "m1"))])
 
@@ -37,10 +40,11 @@ def find(path: str | os.PathLike[str]) -> Located:
     place = Path(path)
     try:
         if place.is_dir():
-            names = os.listdir(place)
-            chosen = choose(name for name in names if (place / name).is_file())
+            names = [name for name in os.listdir(place) if (place / name).is_file()]
+            chosen = choose(names) or only_gguf(names, place)
             if chosen is None:
-                raise VocabularyError(f"{place}: the folder holds {WANTED}. Give the path of a vocabulary file.")
+                held = f"{WANTED}, nor a GGUF file"
+                raise VocabularyError(f"{place}: the folder holds {held}. Give the path of a vocabulary file.")
             place = place / chosen
         beside = place.with_name(BESIDE_NAME) if place.name == HUGGING_FACE_NAME else None
         return Located(place, beside if beside is not None and beside.is_file() else None)
@@ -49,6 +53,22 @@ def find(path: str | os.PathLike[str]) -> Located:
 
 
 WANTED = f"neither {TEKKEN_NAME}, nor tokenizer.model or tokenizer.model.vN, nor {HUGGING_FACE_NAME}"
+
+
+def only_gguf(names: Iterable[str], place: Path) -> str | None:
+    """The GGUF file among file names, if there is one; VocabularyError for several.
+
+    Of a file in parts, the first holds the vocabulary. Image projectors (`mmproj`) hold none.
+
+    >>> only_gguf(["a-00002-of-00002.gguf", "a-00001-of-00002.gguf", "mmproj-a.gguf"], Path())
+    'a-00001-of-00002.gguf'
+    """
+    found = sorted(name for name in names if name.endswith(GGUF_SUFFIX) and "mmproj" not in name)
+    if len(found) > 1 and len({_PART.sub("", name) for name in found}) == 1:
+        found = found[:1]
+    if len(found) > 1:
+        raise VocabularyError(f"{place}: the folder holds {len(found)} GGUF files. Give the path of one of them.")
+    return found[0] if found else None
 
 
 def choose(names: Iterable[str]) -> str | None:

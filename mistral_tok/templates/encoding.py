@@ -82,8 +82,7 @@ class TemplateEncoding(msgspec.Struct, gc=False, eq=False):
     def _origins(self) -> list[tuple[Origin | None, int, int, bool]]:
         """For each id: origin, characters of it, and whether it is generated."""
         if self.found is None:
-            messages = [_with_origins(m, i, "") for i, m in enumerate(self.given["messages"])]
-            pieces = self.again({"messages": messages})
+            pieces = self.again({"messages": with_origins(self.given["messages"])})
             if "".join(pieces) != self.text:
                 raise TemplateException("The template prints another text each time; its ids have no fixed origin.")
             self.found = list(_origins(self.tokenizer, pieces))
@@ -145,6 +144,11 @@ def _by_author(pieces: list[str]) -> Iterator[tuple[str, bool]]:
                 yield part, False
     if own:
         yield own, True
+
+
+def with_origins(messages: list[Any]) -> list[Any]:
+    """Copies of messages in which every text knows where it stands."""
+    return [_with_origins(message, i, "") for i, message in enumerate(messages)]
 
 
 def _with_origins(value: Any, message: int, path: str) -> Any:

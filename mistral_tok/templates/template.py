@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2.exceptions import TemplateError, UndefinedError
 
 from mistral_tok.templates.compiling import compiled
-from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces
+from mistral_tok.templates.continuing import cut_after
+from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces, with_origins
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.limits import Limits
 from mistral_tok.templates.sandbox import running
@@ -105,6 +106,28 @@ class ChatTemplate:
             return self._pieces(source, True, given | data)
 
         return encode_pieces(tokenizer, self._pieces(source, True, given), given, again)
+
+    def encode_continued(
+        self, tokenizer: Tokenizer, messages: Sequence[Any], *, tools: Sequence[Any] | None = None, **variables: Any
+    ) -> tuple[TemplateEncoding, int]:
+        """The ids of a conversation whose last message is to go on, and how many characters of its content they hold.
+
+        They end where its content ends; whatever the template prints behind it is left out.
+
+        Raises:
+            TemplateException: as for `render`, or the template does not print the content as it is.
+
+        """
+        given = self._variables(messages, tools, None, False, variables)
+        source = self.source(tools)
+
+        def again(data: dict[str, Any]) -> list[str]:
+            pieces = self._pieces(source, True, given | data)
+            return cut_after(pieces, len(given["messages"]) - 1)[0]
+
+        traced = with_origins(given["messages"])
+        pieces, kept = cut_after(self._pieces(source, True, given | {"messages": traced}), len(traced) - 1)
+        return encode_pieces(tokenizer, pieces, given, again), kept
 
     def _variables(
         self, messages: Any, tools: Any, documents: Any, add_generation_prompt: bool, variables: dict[str, Any]
