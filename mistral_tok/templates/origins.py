@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ def _with_origins(value: Any, message: int, path: str) -> Any:
     return value
 
 
-def up_to(pieces: list[str], message: int) -> list[str]:
-    """Pieces with origins up to the last character that comes from a message.
+def up_to(pieces: list[str], message: int, field: str) -> list[str]:
+    """Pieces with origins up to the last character that comes from a field of a message.
 
     Raises:
         TemplateException: none does.
@@ -42,12 +43,16 @@ def up_to(pieces: list[str], message: int) -> list[str]:
     for i in range(len(pieces) - 1, -1, -1):
         stop = len(pieces[i])
         for run in reversed(runs_of(pieces[i])):
-            if run.origin is not None and run.origin.message == message:
+            origin = run.origin
+            if origin is not None and origin.message == message and _ROOT.split(origin.path)[0] == field:
                 return [*pieces[:i], cut(pieces[i], 0, stop)]
             stop -= run.size
     raise TemplateException(
-        "continue_final_message: the final message is not in what the template prints. Is its content empty?"
+        f"continue_final_message: the final message's {field} is not in what the template prints. Is it empty?"
     )
+
+
+_ROOT = re.compile(r"[.\[:]")
 
 
 def origins(

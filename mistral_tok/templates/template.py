@@ -64,7 +64,7 @@ class ChatTemplate:
         tools: Sequence[Any] | None = None,
         documents: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
-        continue_final_message: bool = False,
+        continue_final_message: bool | str = False,
         template: str | None = None,
         **variables: Any,
     ) -> str:
@@ -72,7 +72,8 @@ class ChatTemplate:
 
         Tools are dicts, or functions with type hints and docstrings; `template` names one of several templates; the
         other keyword arguments are variables of the template. With `continue_final_message` the text ends where the
-        final message does; a template that reads a variable of that name sees to it itself.
+        final message does (its content, or the field that is named); a template that reads a variable of that name sees
+        to it itself.
 
         Raises:
             TemplateRefusal: the template calls `raise_exception`.
@@ -83,7 +84,7 @@ class ChatTemplate:
         given = self._variables(messages, tools, documents, add_generation_prompt, variables)
         source = self.source(tools, template)
         if continue_final_message:
-            return "".join(self._continued(source, given))
+            return "".join(self._continued(source, given, continue_final_message))
         return "".join(self._pieces(source, False, given))
 
     def encode(
@@ -94,7 +95,7 @@ class ChatTemplate:
         tools: Sequence[Any] | None = None,
         documents: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
-        continue_final_message: bool = False,
+        continue_final_message: bool | str = False,
         template: str | None = None,
         **variables: Any,
     ) -> TemplateEncoding:
@@ -115,10 +116,10 @@ class ChatTemplate:
         own_spaces = tokenizer.family == "sentencepiece" and "[INST]" in tokenizer.special_names
         own_spaces = own_spaces and self._prints_spaces(source)
         if continue_final_message:
-            pieces = self._continued(source, given)
+            pieces = self._continued(source, given, continue_final_message)
 
             def again(data: dict[str, Any]) -> list[str]:
-                return self._continued(source, given | data)
+                return self._continued(source, given | data, continue_final_message)
 
         else:
             pieces = self._pieces(source, True, given)
@@ -128,13 +129,13 @@ class ChatTemplate:
 
         return encode_pieces(tokenizer, pieces, given, again, own_spaces)
 
-    def _continued(self, source: str, given: dict[str, Any]) -> list[str]:
+    def _continued(self, source: str, given: dict[str, Any], field: bool | str) -> list[str]:
         """What the template prints up to the end of the final message; its own end, if it knows that this is wanted."""
         given = {**given, "continue_final_message": True, "messages": with_origins(given["messages"])}
         pieces = self._pieces(source, True, given, True)
         if "continue_final_message" in source:
             return pieces
-        return up_to(pieces, len(given["messages"]) - 1)
+        return up_to(pieces, len(given["messages"]) - 1, field if isinstance(field, str) else "content")
 
     def _prints_spaces(self, source: str) -> bool:
         """Whether the template prints the dummy prefix of texts, as templates for transformers do."""

@@ -125,6 +125,10 @@ def test_what_does_not_fit_comes_as_windows() -> None:
         (lambda t: t.apply_chat_template(CHAT, foo=1), "MistralCommonTokenizer.apply_chat_template"),
         (lambda t: t.apply_chat_template(CHAT, documents=[{}]), "documents"),
         (lambda t: t.apply_chat_template(CHAT, truncation="longest_first"), "truncation is 'longest_first'"),
+        (
+            lambda t: t.apply_chat_template(CHAT, continue_final_message="thought"),
+            "continue_final_message is 'thought'",
+        ),
         (lambda t: t.apply_chat_template([]), r"conversation is \[\]"),
         (lambda t: t.apply_chat_template(CHAT[:2], add_generation_prompt=True), "continue_final_message=True"),
         (lambda t: t.apply_chat_template([CHAT, CHAT[:2]], add_generation_prompt=True), "conversation 1 ends"),

@@ -10,12 +10,20 @@ import pytest
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load import hub
+from mistral_tok.load.chat_template import holds_template, read_template
 
 COMMIT = "a" * 40
 REPOSITORIES = {
     "org/tekken": {"tekken.json": b"T", "tokenizer.model.v3": b"S", "tokenizer.json": b"J", "README.md": b"-"},
     "org/spm": {"tokenizer.model": b"1", "tokenizer.model.v3": b"3", "tokenizer.json": b"J"},
     "org/hf": {"tokenizer.json": b"J", "tokenizer_config.json": b"C"},
+    "org/template": {
+        "tekken.json": b"T",
+        "chat_template.jinja": b"{{ x }}",
+        "additional_chat_templates/rag.jinja": b"r",
+        "tokenizer_config.json": b"{}",
+        "model.safetensors": b"-",
+    },
     "org/deep": {"original/tokenizer.model.v1": b"O", "README.md": b"-"},
     "org/none": {"README.md": b"-", "model.safetensors": b"-"},
 }
@@ -116,6 +124,25 @@ def test_only_what_is_needed_is_downloaded(cache: Path) -> None:
     assert {p.name for p in hub.fetch("org/tekken", cache_dir=cache).parent.iterdir()} == {"tekken.json"}
     beside = hub.fetch("org/hf", cache_dir=cache).parent
     assert {p.name for p in beside.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+
+
+def test_what_is_wanted_beside_is_downloaded_too(cache: Path) -> None:
+    folder = hub.fetch("org/template", cache_dir=cache, beside=holds_template).parent
+    assert read_template(folder) == {"default": "{{ x }}", "rag": "r"}
+    assert not (folder / "model.safetensors").exists()
+    assert hub.fetch("org/template", cache_dir=cache, beside=holds_template, local_files_only=True).parent == folder
+
+
+def test_a_folder_of_wanted_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hub.fetch_folder("org/template", lambda name: name.endswith((".json", ".jinja")), cache_dir=cache)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == REPOSITORIES["org/template"].keys() - {"model.safetensors"}
+    with pytest.raises(VocabularyError, match="org/none: the repository holds neither"):
+        hub.fetch_folder("org/none", lambda name: name.endswith(".json"), cache_dir=cache)
+    with pytest.raises(VocabularyError, match="org/unknown: no such repository"):
+        hub.fetch_folder("org/unknown", lambda name: True, cache_dir=cache)
+    disconnect(monkeypatch)
+    assert hub.fetch_folder("org/template", lambda name: True, cache_dir=cache) == folder
 
 
 def test_the_cache_stands_in_for_a_missing_connection(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
