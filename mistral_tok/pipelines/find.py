@@ -32,7 +32,7 @@ BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", FILE, f"{FOLDER}/*.jinja")
 def find_model(
     model: Any, device: Any, dtype: Any, progress: Progress | None, gguf_file: str | None, **hub_options: Any
 ) -> tuple[MistralForCausalLM, Path | None]:
-    """The model, and where its files lie; None for a model object.
+    """The model, and where its files lie; None for a model object. What is opened here is prepacked for the CPU.
 
     Raises:
         InvalidRequestException: `model` is neither a model nor a place.
@@ -51,7 +51,8 @@ def find_model(
             "MistralForCausalLM."
         )
     place = _local(model, gguf_file, hub_options)
-    return MistralForCausalLM.from_pretrained(place, dtype=dtype, device=_device(device), progress=progress), place
+    opened = MistralForCausalLM.from_pretrained(place, dtype=dtype, device=_device(device), progress=progress)
+    return opened.prepack(), place
 
 
 def _device(device: Any) -> Any:
