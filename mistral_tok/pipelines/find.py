@@ -118,6 +118,7 @@ def _given(tokenizer: Any, chat_template: Any) -> Prompts:
     from mistral_tok.tokenizer import Tokenizer
 
     if isinstance(tokenizer, MistralCommonTokenizer):
+        chat_template = chat_template or tokenizer._own_template  # one that was set decides there, too
         tokenizer = tokenizer.tokenizer
     if isinstance(tokenizer, MistralTokenizer):
         return _official(tokenizer, chat_template)

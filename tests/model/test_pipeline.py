@@ -211,6 +211,11 @@ def test_a_model_object_needs_a_tokenizer_of_any_kind(folder: Path) -> None:
     ):
         found = pipeline(model=model, tokenizer=tokenizer)
         assert found(ASKED["capital"])[0]["generated_text"][1] == answer("capital")
+    set_there = mistral_tok.MistralCommonTokenizer(OFFICIAL)
+    set_there.chat_template = "{{ messages[0].content }}"
+    assert pipeline(model=model, tokenizer=set_there).prompts.chat(ASKED["code"], None, False, {}).ids == (
+        set_there.tokenizer.tokenizer.encode(ASKED["code"][0]["content"])
+    )
     for tokenizer, complaint in ((None, "pass tokenizer="), (3, "type int")):
         with pytest.raises(TokenizerException, match=complaint):
             pipeline(model=model, tokenizer=tokenizer)
