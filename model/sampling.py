@@ -28,9 +28,14 @@ def greedy(logits: Tensor) -> tuple[Tensor, list[int]]:
         found = table.argmax(-1)  # the place of a NaN, if there is any
         listed = [t if math.isfinite(table.item(row, t)) else INVALID for row, t in enumerate(found.tolist())]
         return torch.from_numpy(found), listed
-    largest = logits.max(-1)
-    tokens = torch.where(largest.values.isfinite(), largest.indices, INVALID)
+    tokens = largest(logits)
     return tokens, tokens.tolist()
+
+
+def largest(logits: Tensor) -> Tensor:
+    """What `greedy` does on a GPU: (rows,) ids found without waiting for anything."""
+    found = logits.max(-1)
+    return torch.where(found.values.isfinite(), found.indices, INVALID)
 
 
 def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
@@ -43,15 +48,20 @@ def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
     if logits.device.type == "cpu":
         listed = [_interval(*row) for row in zip(edges.numpy(), numbers.tolist(), strict=True)]
         return torch.tensor(listed), listed
-    total = edges[:, -1:]
-    point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
-    tokens = torch.where(total.isfinite(), places, INVALID)[:, 0]
+    tokens = intervals(edges, numbers)
     return tokens, tokens.tolist()
 
 
+def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
+    """What `draw` does on a GPU: the interval of each row (rows, vocabulary) into which its number falls."""
+    total = edges[:, -1:]
+    point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
+    return torch.where(total.isfinite(), places, INVALID)[:, 0]
+
+
 def _interval(edges: Any, number: float) -> int:
-    """The place of `number` times the last edge among `edges`, a NumPy array (vocabulary,)."""
+    """The same for one row, a NumPy array (vocabulary,)."""
     total = edges.item(-1)
     if not math.isfinite(total):
         return INVALID

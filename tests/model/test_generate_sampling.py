@@ -23,7 +23,7 @@ from mistral_tok.model.processors import (
     TopK,
     TopP,
 )
-from mistral_tok.model.sampling import INVALID, Draws, draw, greedy, logprobs, seeds_of
+from mistral_tok.model.sampling import INVALID, Draws, draw, greedy, intervals, largest, logprobs, seeds_of
 from torch import Tensor
 
 from .pairs import padded, random_ids, small
@@ -219,6 +219,20 @@ def test_no_choice() -> None:
     logits = torch.tensor([[0.0, nan, 1.0], [-inf, -inf, -inf], [0.0, inf, 1.0], [0.0, -inf, 1.0]])
     assert greedy(logits)[1] == [INVALID, INVALID, INVALID, 2]
     assert draw(logits, torch.full((4,), 0.99, dtype=torch.float64))[1] == [INVALID, INVALID, INVALID, 2]
+
+
+def test_what_a_gpu_does_is_what_the_cpu_does() -> None:
+    nan, inf = float("nan"), float("inf")
+    logits = torch.randn(300, 40).round(decimals=1)
+    logits[torch.rand(300, 40) < 0.3] = -inf
+    logits[0, 5], logits[1, 5], logits[2] = nan, inf, -inf
+    assert largest(logits).tolist() == greedy(logits)[1]
+    assert greedy(logits)[1][:3] == [INVALID] * 3
+    numbers = torch.rand(300, dtype=torch.float64)
+    numbers[3], numbers[4] = 0.0, torch.nextafter(torch.ones((), dtype=torch.float64), torch.zeros(()).double())
+    edges = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
+    assert intervals(edges, numbers).tolist() == draw(logits, numbers)[1]
+    assert draw(logits, numbers)[1][:3] == [INVALID] * 3
 
 
 def test_logprobs() -> None:
