@@ -112,11 +112,11 @@ class Steps(Iterator[Step]):
                 return self._advance()
             except BaseException:
                 self.close()
-                self._crop()
+                self._undo()
                 raise
 
-    def _crop(self) -> None:
-        """Make the cache forget columns that are not to count."""
+    def _undo(self) -> None:
+        """Make the cache forget a pass that was broken off."""
         if self._cache is not None and self._cache.seen != self._run:
             try:
                 self._cache.crop(self._run)
