@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -337,26 +337,37 @@ def _as_arrays(columns: Any, rows: Rows, shape: Shape, width: int, wanted: Wante
 
 
 def _as_lists(columns: Any, rows: Rows, shape: Shape, width: int, wanted: Wanted) -> dict[str, Any]:
-    lengths = rows.lengths.tolist()
-
-    def padded(found: list[list[Any]], value: Any) -> list[list[Any]]:
-        if not shape.pads:
-            return found
-        gaps = [[value] * (width - n) for n in lengths]
-        if shape.side == "left":
-            return [gap + row for gap, row in zip(gaps, found, strict=True)]
-        return [row + gap for row, gap in zip(found, gaps, strict=True)]
-
-    data: dict[str, Any] = {}
+    listed: dict[str, tuple[list[list[Any]], Any]] = {}
     for name, (flat, pad, ends) in columns.items():
         if flat.ndim == 2:
             spans = [[tuple(span) for span in row] for row in rows.lists(flat, *[(pad, pad)] * 2)]
-            data[name] = padded(spans, (pad, pad))
+            listed[name] = spans, (pad, pad)
         else:
-            data[name] = padded(rows.lists(flat, *ends), pad)
-    if wanted.attention_mask:
-        data["attention_mask"] = padded([[1] * n for n in lengths], 0)
+            listed[name] = rows.lists(flat, *ends), pad
     if wanted.special_tokens_mask:
         first, last = [1] * (rows.head is not None), [1] * (rows.tail is not None)
-        data["special_tokens_mask"] = padded([[*first, *[0] * (n - rows.extra), *last] for n in lengths], 1)
+        text = [[0] * n for n in (rows.stops - rows.starts).tolist()]
+        listed["special_tokens_mask"] = [[*first, *zeros, *last] for zeros in text], 1
+    return padded_lists(listed, shape, width, wanted.attention_mask)
+
+
+def padded_lists(
+    columns: Mapping[str, tuple[list[list[Any]], Any]], shape: Shape, width: int, mask: bool
+) -> dict[str, list[list[Any]]]:
+    """Columns of rows as lists, `width` long if the shape pads; each comes with the value that it is padded with.
+
+    `mask` adds an attention mask behind the first column.
+    """
+    first = next(iter(columns.values()))[0]
+    if mask:
+        columns = {**columns, "attention_mask": ([[1] * len(row) for row in first], 0)}
+    if not shape.pads:
+        return {name: found for name, (found, _) in columns.items()}
+    gaps = [width - len(row) for row in first]
+    data = {}
+    for name, (found, pad) in columns.items():
+        if shape.side == "left":
+            data[name] = [[pad] * gap + row for gap, row in zip(gaps, found, strict=True)]
+        else:
+            data[name] = [row + [pad] * gap for gap, row in zip(gaps, found, strict=True)]
     return data

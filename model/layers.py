@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import packing
+from .prepack import Prepacked, blocked, prepackable, product, stand_in
 
 FEW_ROWS = 16
 """Up to this many rows a product is bound by reading the weights, not by arithmetic."""
@@ -38,11 +38,11 @@ class RMSNorm(nn.Module):
 class Linear(nn.Linear):
     """A linear map without bias; to everybody else an `nn.Linear`.
 
-    Between `pack` and `unpack` the numbers lie in the order of `packing`, and `weight` is a stand-in of the same shape,
-    NaN throughout. What belongs to a module still works: its state is read and written as if nothing were packed.
+    Between `prepack` and `restore` the numbers lie in another order, and `weight` is a stand-in of the same shape, NaN
+    throughout. What belongs to a module still works: its state is read and written as if nothing had happened.
     """
 
-    _packed: packing.Packed | None = None
+    _packed: Prepacked | None = None
     _shared = False
 
     def __init__(self, columns: int, rows: int) -> None:
@@ -53,22 +53,22 @@ class Linear(nn.Linear):
         return functional.linear(input, self.weight) if packed is None else packed.product(input)
 
     @property
-    def packed(self) -> bool:
-        """Whether the weight is packed."""
+    def prepacked(self) -> bool:
+        """Whether the weight is in the other order."""
         return self._packed is not None
 
-    def pack(self, shared: bool = False) -> None:
-        """Pack the weight, if this machine can use that; one that is `shared` with another module stays, too."""
-        if self._packed is None and packing.packable(self.weight):
-            self.take(packing.pack(self.weight, [len(self.weight)])[0], shared)
+    def prepack(self, shared: bool = False) -> None:
+        """Prepack the weight, if this machine can use that; one that is `shared` with another module stays, too."""
+        if self._packed is None and prepackable(self.weight):
+            self.take(blocked(self.weight, [len(self.weight)])[0], shared)
 
-    def take(self, packed: packing.Packed, shared: bool = False) -> None:
-        """Go by a packed copy of the weight from here on."""
+    def take(self, packed: Prepacked, shared: bool = False) -> None:
+        """Go by a prepacked copy of the weight from here on."""
         self._packed, self._shared = packed, shared
         if not shared:
-            self.weight.data = packing.stand_in(self.weight)
+            self.weight.data = stand_in(self.weight)
 
-    def unpack(self) -> None:
+    def restore(self) -> None:
         """Give the weight its numbers back."""
         if self._packed is not None:
             if not self._shared:
@@ -76,7 +76,7 @@ class Linear(nn.Linear):
             self._packed = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self.unpack()
+        self.restore()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -85,7 +85,7 @@ class Linear(nn.Linear):
             destination[prefix + "weight"] = self._packed.dense()
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        self.unpack()
+        self.restore()
         super()._load_from_state_dict(*args)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Joined(nn.Module):
         self._names = names or self._names
         self._joined = None
         maps = self._maps()
-        if not all(type(m) is Linear and type(m.weight) is nn.Parameter and not m.packed for m in maps):
+        if not all(type(m) is Linear and type(m.weight) is nn.Parameter and not m.prepacked for m in maps):
             return
         weights = [m.weight.data for m in maps]
         if weights[0].is_meta or len({(w.dtype, w.device) for w in weights}) > 1:
@@ -138,23 +138,24 @@ class Joined(nn.Module):
             m.weight.data = part
         self._note(maps)
 
-    def pack(self) -> None:
-        """Pack the common block, if there is one and this machine can use that."""
-        maps = self._maps()
-        if self._joined is None or self._joined.is_mkldnn or not self._intact(maps):
+    def prepack(self) -> None:
+        """Prepack the common block, if there is one and this machine can use that."""
+        maps, block = self._maps(), self._joined
+        if block is None or block.is_mkldnn or not prepackable(block):
             return
-        if packing.packable(self._joined):
-            parts = packing.pack(self._joined, self._sizes)
+        self._joined = None
+        if self._intact(maps):
+            parts = blocked(block, self._sizes)
             for m, part in zip(maps, parts, strict=True):
                 m.take(part)
             self._joined = parts[0].block
             self._note(maps)
 
-    def unpack(self) -> None:
+    def restore(self) -> None:
         """Give the joined maps their numbers back."""
         for m in self._maps():
             if type(m) is Linear:
-                m.unpack()
+                m.restore()
         self.join()
 
     def each(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -175,7 +176,7 @@ class Joined(nn.Module):
         if block is None or torch.compiler.is_compiling() or not self._intact(self._maps()):
             return None
         if block.is_mkldnn:
-            return packing.product(x, block)
+            return product(x, block)
         if torch.is_grad_enabled() or (x.device.type == "cpu" and x.numel() > FEW_ROWS * x.shape[-1]):
             return None  # many rows are bound by arithmetic, and better followed by whole tensors than by parts
         return functional.linear(x, block)
@@ -188,7 +189,7 @@ class Joined(nn.Module):
         self._starts = tuple(m.weight.data_ptr() for m in maps)
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        self.unpack()
+        self.restore()
         super()._load_from_state_dict(*args)
 
     def _intact(self, maps: list[Any]) -> bool:

@@ -83,34 +83,34 @@ class Pretrained(nn.Module):
     def tie_weights(self) -> None:
         """Make parameters that the configuration ties share their memory; only the language-model head has any."""
 
-    def pack(self) -> Self:
+    def prepack(self) -> Self:
         """Lay the weights out as the CPU reads them fastest, for inference, and return the model.
 
-        Needs no more memory but for tied embeddings. Loading, saving, copying and moving work as before; moving,
-        loading, `train()` and `unpack` undo it. Nothing happens on other devices, or where PyTorch has no such kernels.
-        The forward pass then raises ModelError where a gradient would be needed.
+        Needs no more memory, but for tied embeddings. Loading, saving, copying and moving work as before; moving,
+        loading, `train()` and `restore` undo it. The forward pass raises ModelError where a gradient would be needed.
+        Nothing happens on other devices, in float16, or where PyTorch has no such kernels.
         """
         table = self.get_input_embeddings().weight
         for module in self.modules():
             if isinstance(module, Joined):
-                module.pack()
+                module.prepack()
         for module in self.modules():
             if type(module) is Linear:
-                module.pack(shared=module.weight is table)
+                module.prepack(shared=module.weight is table)
         return self
 
-    def unpack(self) -> Self:
-        """Undo `pack`: every weight is an ordinary parameter again, the same object as before."""
-        if any(type(module) is Linear and module.packed for module in self.modules()):
+    def restore(self) -> Self:
+        """Undo `prepack`: every weight is an ordinary parameter again, the same object as before."""
+        if any(type(module) is Linear and module.prepacked for module in self.modules()):
             for module in self.modules():
                 if isinstance(module, (Linear, Joined)):
-                    module.unpack()
+                    module.restore()
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, which undoes `pack`, or to evaluation."""
+        """Switch to training, which undoes `prepack`, or to evaluation."""
         if mode:
-            self.unpack()
+            self.restore()
         return super().train(mode)
 
     @classmethod

@@ -44,6 +44,24 @@ def text(source: Any, messages: Any = USER, **named: Any) -> str:
         ("{{ {'items': 1}.items() | list }}{{ 'a-b'.split('-')[1] }}", "[('items', 1)]b"),
         ("{{ documents[0].title }}{{ extra }}{{ add_generation_prompt }}", "T3True"),
         ("{{ strftime_now('%Y') | length }}{{ dict(a=1).a }}", "41"),
+        ("{% for i in range(2) %}{% set n = namespace(a=i) %}{% set n.a = n.a + 1 %}{{ n.a }}{% endfor %}", "12"),
+        (
+            "{% for i in [3, 4] %}{{ loop.index }}{{ loop.last }}{{ loop.previtem }}{{ loop.nextitem }} {% endfor %}",
+            "1False4 2True3 ",
+        ),
+        (
+            "{% for i in [3, 4] if i > 3 %}{{ loop.length }}{{ loop.cycle('a', 'b') }}{{ loop.revindex }}{% endfor %}",
+            "1a1",
+        ),
+        (
+            "{% for c in 'ab' %}{{ loop.first }}{{ loop.changed(c) }}{{ loop }}{% endfor %}",
+            "TrueTrue<LoopContext 1/2>FalseTrue<LoopContext 2/2>",
+        ),
+        ("{% for i in [1] recursive %}{{ i }}{{ loop([]) if i < 1 }}{% endfor %}{{ [[1], {'a': 'b'}][1].a }}", "1b"),
+        (
+            "{% set range = 5 %}{{ range }}{{ messages[0].role is string }}{{ nothing is defined }}{{ none is none }}",
+            "5TrueFalseTrue",
+        ),
         ("{{ '{} and {b}'.format(1, b='x') }}{{ 'abc'[::-1] }}{{ 'a' ~ 1 }}", "1 and xcbaa1"),
     ],
 )

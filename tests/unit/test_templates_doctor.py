@@ -13,10 +13,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from chat_support import ours, variant_path, vocabulary
+from hub_support import serving
 from template_support import template
 
 from mistral_tok.cli.main import run
-from mistral_tok.templates import compare, template_for
+from mistral_tok.templates import Capabilities, chat_template, compare, template_for
 from mistral_tok.templates.doctor import examine
 
 VARIANTS = ("v1", "v2", "v3", "v3-tekken", "v7", "v7-tekken", "v11", "v13", "v13-think-mm", "v15", "v15-think-mm")
@@ -191,5 +192,93 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit("generation_config.json", eos_token_id=7)(folder)
     assert run(["doctor", "--json", str(folder)]) == 1
     assert json.loads(capsys.readouterr().out)["check"] == "stop ids"
-    assert run(["template", "--vocab", "v7"]) == 0
-    assert capsys.readouterr().out == template_for(vocabulary("v7"))
+    assert run(["doctor", str(folder)]) == 1
+    assert capsys.readouterr().out.startswith("error: stop ids: ")
+    assert run(["doctor", str(folder / "config.json")]) == 1
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_the_remedy_is_the_right_template(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}[INST]a[/INST]")
+    (finding, *_) = examine(folder, budget=20)
+    assert run(finding.remedy.split()[1:]) == 0
+    (folder / "chat_template.jinja").write_text(capsys.readouterr().out)
+    assert examine(folder) == []
+
+
+def test_a_version_that_no_file_tells(tmp_path: Path) -> None:
+    shutil.copy(variant_path("v3"), tmp_path / "tokenizer.model")
+    (tmp_path / "chat_template.jinja").write_text(template("v3").source())
+    (first, *_) = examine(tmp_path, version="v7", budget=0)
+    assert first.check.startswith("chat template: ")
+    assert examine(tmp_path, version="v3", budget=0) == []
+
+
+def test_named_templates_of_a_folder(folder: Path) -> None:
+    right = (folder / "chat_template.jinja").read_text()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(right)
+    assert examine(folder, budget=20) == []
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ bos_token }}")
+    assert {finding.check for finding in examine(folder, budget=20)} >= {"chat template: tool list"}
+
+
+def test_a_repository_on_the_hub(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damaged = files | {"generation_config.json": b'{"eos_token_id": 7}', "consolidated.safetensors": b"-"}
+    with serving({"me/right": files, "me/wrong": damaged}, monkeypatch, tmp_path / "cache"):
+        assert examine("me/right") == []
+        assert run(["doctor", "--json", "me/wrong"]) == 1
+        assert json.loads(capsys.readouterr().out)["check"] == "stop ids"
+        assert not list((tmp_path / "cache").rglob("*.safetensors"))
+        assert run(["doctor", "me/none"]) == 1
+        assert "me/none: no such repository" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_template_of_a_file(variant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["template", "--vocab", str(variant_path(variant))]) == 0
+    assert capsys.readouterr().out == template(variant).source()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--vocab", "v7"], lambda: template_for(vocabulary("v7"))),
+        (["--vocab", "v11"], lambda: chat_template("v11", Capabilities(builder=False))),
+        (["--vocab", "v13", "--thinking"], lambda: chat_template("v13", Capabilities(thinking=True))),
+        (["--vocab", "v13", "--images"], lambda: chat_template("v13", Capabilities(images=True))),
+        (["--vocab", "v7", "--audio"], lambda: chat_template("v7", Capabilities(audio=True))),
+        (["--vocab", "v15"], lambda: chat_template("v15", Capabilities(efforts=("none", "high")))),
+        (["--vocab", "v15", "--effort", "low"], lambda: chat_template("v15", Capabilities(efforts=("low",)))),
+        (
+            ["--vocab", "v15", "--json-schema"],
+            lambda: chat_template("v15", Capabilities(efforts=("none", "high"), json_schema=True)),
+        ),
+        (["--vocab", "v3-tekken", "--version", "v7"], lambda: chat_template("v7")),
+        (["--vocab", "v1", "--mode", "agnostic"], lambda: chat_template("v1", mode="agnostic")),
+        (["--vocab", "v13", "--generation"], lambda: chat_template("v13", generation=True)),
+    ],
+)
+def test_template_of_a_version(
+    arguments: list[str], expected: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["template", *arguments]) == 0
+    assert capsys.readouterr().out == expected()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--vocab", "v7", "--thinking"], "v7 has no rules for thinking; v13, v15 have."),
+        (["--vocab", "v1", "--images"], "v1 has no rules for images"),
+        (["--vocab", "v3", "--audio"], "v3 has no rules for audio"),
+        (["--vocab", "v13", "--effort", "low"], "v13 has no rules for settings; v15 have."),
+        (["--vocab", "v99"], "v99"),
+    ],
+)
+def test_what_a_version_does_not_know(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["template", *arguments]) == 2
+    assert words in capsys.readouterr().err
