@@ -62,6 +62,11 @@ def text(source: Any, messages: Any = USER, **named: Any) -> str:
             "{% set range = 5 %}{{ range }}{{ messages[0].role is string }}{{ nothing is defined }}{{ none is none }}",
             "5TrueFalseTrue",
         ),
+        (
+            "{% for m in messages %}{{ m.content.split('i')[0] ~ m.content.strip('H').upper() }}{{ 'a{}'.format(1) }}"
+            "{{ m.content.replace('H', 'J') }}{{ m.get('x', '-') }}{{ ', '.join(['a', m.role]) }}{% endfor %}",
+            "HIa1Ji-a, user",
+        ),
         ("{{ '{} and {b}'.format(1, b='x') }}{{ 'abc'[::-1] }}{{ 'a' ~ 1 }}", "1 and xcbaa1"),
     ],
 )
