@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from mistral_tok.encoding import BatchEncoding
     from mistral_tok.hf import MistralCommonTokenizer
     from mistral_tok.mistral import MistralTokenizer
+    from mistral_tok.pipelines import pipeline
 
 __version__ = "0.1.0"
 
@@ -149,6 +150,7 @@ __all__ = [
     "VocabularyError",
     "VocabularyFileException",
     "__version__",
+    "pipeline",
 ]
 
 _LAZY = {
@@ -157,6 +159,7 @@ _LAZY = {
     "MistralTokenizer": "mistral_tok.mistral",
     "StreamParser": "mistral_tok.chat.parse_stream",
     "Tokenized": "mistral_tok.chat.tokenized",
+    "pipeline": "mistral_tok.pipelines",
 }
 """What is imported when first asked for, as the types of requests are: it needs libraries that take time to load."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mistral_tok.hf_options import UNBOUNDED, refuse_unknown
 from mistral_tok.load import find
 from mistral_tok.load.chat_template import Named, files_of, holds_template, read_config
-from mistral_tok.load.locate import choose
+from mistral_tok.load.locate import GGUF_SUFFIX, choose
 
 if TYPE_CHECKING:
     from mistral_tok.mistral import MistralTokenizer
@@ -160,7 +160,7 @@ class Files:
         if not found.path.is_file():
             raise FileNotFoundError(f"{found.path}, which this tokenizer was read from, is gone; it cannot be saved.")
         name = found.path.name
-        if choose([name]) is None:
+        if choose([name]) is None and not name.endswith(GGUF_SUFFIX):
             name = _usual_name(self.tokenizer)
         files: dict[str, Path | bytes] = {name: found.path}
         config = {} if folder is None else read_config(folder)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
+from mistral_tok.absent import Encodes, WithoutAbsent
 from mistral_tok.core.decode import Decoder
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
@@ -67,8 +68,8 @@ class Tokenizer:
         self.unk_id: int | None
         self.pad_id: int | None
         self.bos_id, self.eos_id, self.unk_id, self.pad_id = meta["ids"]
-        self.vocab_size = image.n_pieces
-        foreign = self.config.get("format") == "tokenizer.json"
+        self.vocab_size: int = image.n_ids
+        foreign = self.config.get("format") in ("tokenizer.json", "gguf")
         self._decoder = Decoder(
             image,
             0 if meta["prefix"] == "never" else 2 if foreign else 1,
@@ -80,7 +81,16 @@ class Tokenizer:
         self.special_ids = frozenset(controls)
         self.special_names = {self.piece(i): i for i in controls}
         self._by_name: dict[str, int] | None = None
-        self._encoder = self._make_encoder()
+        self._whole = self._make_encoder()
+        self._encoder: Encodes = self._whole
+        if image.n_ids < image.n_pieces:
+            self._encoder = WithoutAbsent(self._whole, image.n_ids)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja chat template inside the vocabulary file; None where there is none. GGUF files may carry one."""
+        template = self.config.get("chat_template")
+        return template if isinstance(template, str) else None
 
     def _make_encoder(self) -> Encoder:
         meta = self._image.meta
@@ -108,10 +118,10 @@ class Tokenizer:
     def from_file(cls, path: str | os.PathLike[str], *, table_bytes: int = TABLE_BYTES) -> Tokenizer:
         """Open a vocabulary file, or a folder as published on the hub; the format is told by the contents.
 
-        SentencePiece `.model` (BPE with byte fallback), `tekken.json` and Hugging Face's `tokenizer.json`. Raises
-        `VocabularyError` that names file, place and remedy. Tables are kept in the cache folder
-        (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes` bounds, for each thread, the memory in which
-        encoded segments are remembered.
+        SentencePiece `.model` (BPE with byte fallback), `tekken.json`, Hugging Face's `tokenizer.json`, and the
+        vocabulary inside a GGUF file, whose weights are not read. Raises `VocabularyError` that names file, place and
+        remedy. Tables are kept in the cache folder (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes`
+        bounds, for each thread, the memory in which encoded segments are remembered.
         """
         return cls(open_or_make(find(path), _make), table_bytes=table_bytes)
 
@@ -191,10 +201,10 @@ class Tokenizer:
         from mistral_tok.core.spans import spans
 
         try:
-            data, fixed = self._encoder.array(text), text
+            data, fixed = self._whole.array(text), text
         except (UnicodeEncodeError, TypeError) as error:
             fixed = self._mend(text, errors, error)
-            data = self._encoder.array(fixed)
+            data = self._whole.array(fixed)
         ids, shown = np.frombuffer(data, np.int32), fixed
         if self._drops():
             from mistral_tok.core.split import make_kept
@@ -204,6 +214,9 @@ class Tokenizer:
         every = _PREFIX[self._image.meta["prefix"]] if self.config.get("prefix_scope") == "segment" else 0
         data = spans(self._image.tables, shown, ids, self._prefixed(fixed), every)
         found = np.frombuffer(data, np.int32).reshape(-1, 2)
+        if self._whole is not self._encoder:
+            present = ids < self.vocab_size
+            ids, found = ids[present], found[present]
         if shown is not fixed:
             places = np.array(kept, np.int32)
             found = np.stack([places[found[:, 0]], places[found[:, 1] - 1] + 1], axis=1)

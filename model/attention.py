@@ -149,6 +149,7 @@ class Attention(Joined):
         super().__init__()
         self.layer = layer
         self.head_dim = config.head_dim
+        self.kv_heads = config.num_key_value_heads
         self.dropout = config.attention_dropout
         queries, keys = config.num_attention_heads * self.head_dim, config.num_key_value_heads * self.head_dim
         self.q_proj = Linear(config.hidden_size, queries)
@@ -160,8 +161,9 @@ class Attention(Joined):
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         """(batch, length, hidden) to the same shape, and the attention weights where the backend has them."""
         batch, length, _ = x.shape
-        q, k, v = (y.view(batch, length, -1, self.head_dim) for y in self.each(x))  # (batch, length, heads, head_dim)
-        q, k = rotate(q, context.rotation), rotate(k, context.rotation)
+        qkv = self.together(x).view(batch, length, -1, self.head_dim)  # (batch, length, heads of all three, head_dim)
+        qk, v = qkv.tensor_split((-self.kv_heads,), dim=2)
+        q, k = rotate(qk, context.rotation).tensor_split((-self.kv_heads,), dim=2)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (batch, heads, length, head_dim)
         if context.cache is not None:
             k, v = context.cache.update(k, v, self.layer)

@@ -45,6 +45,16 @@ class Cache(ABC):
         """Number of tokens seen, padding included."""
         return self.seen
 
+    @property
+    def rows(self) -> int | None:
+        """Number of rows; None while nothing has been seen."""
+        return len(self._keys[0]) if self._keys else None
+
+    @property
+    def inference(self) -> bool:
+        """Whether the tensors were made in PyTorch's inference mode, and so can be written to there only."""
+        return bool(self._keys) and self._keys[0].is_inference()
+
     def begin(
         self, like: Tensor, real: Tensor | None = None, documents: Tensor | None = None, slots: Tensor | None = None
     ) -> Layout:
@@ -133,9 +143,10 @@ class GrowingCache(Cache):
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         if layer == len(self._keys):
-            # The first tokens stay where they are: a single forward pass pays nothing for its cache.
-            self._keys.append(keys)
-            self._values.append(values)
+            # No room for more yet: a single forward pass pays little for its cache. The copies let go of the memory
+            # that keys and values share with the queries.
+            self._keys.append(keys.contiguous())
+            self._values.append(values.contiguous())
             return keys, values
         self._keys[layer] = self._append(self._keys[layer], keys)
         self._values[layer] = self._append(self._values[layer], values)

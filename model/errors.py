@@ -15,3 +15,7 @@ class CacheError(ModelError):
 
 class WeightsError(ModelError):
     """A checkpoint is incomplete, malformed, dangerous to open, or does not fit its configuration."""
+
+
+class GenerateError(ModelError):
+    """Generation was asked for something impossible, or the model gave logits that are no numbers."""

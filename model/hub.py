@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,20 @@ def _fetch(repo: str, gguf_file: str | None, options: dict[str, Any]) -> Path:
     if gguf_file:
         return Path(hf_hub_download(repo, gguf_file, **options))
     # The small files first: they tell which of two layouts to take, where a repository has both.
-    folder = Path(snapshot_download(repo, allow_patterns=["config.json", "params.json", "*.index.json"], **options))
+    small = ["config.json", "generation_config.json", "params.json", "*.index.json"]
+    folder = Path(snapshot_download(repo, allow_patterns=small, **options))
     stem = "model" if (folder / "config.json").is_file() else "consolidated"
     folder = Path(snapshot_download(repo, allow_patterns=[f"{stem}*.safetensors"], **options))
     if stem == "model" and (folder / "params.json").is_file() and not any(folder.glob("model*.safetensors")):
         folder = Path(snapshot_download(repo, allow_patterns=["consolidated*.safetensors"], **options))
     return folder
+
+
+def fetch_beside(repo: str, patterns: Sequence[str], **options: Any) -> Path:
+    """Fetch further files of a repository into the folder of its weights, those that it has; `options` as above."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repo, allow_patterns=list(patterns), **options))
 
 
 def push(repo: str, save: Callable[[str], None], *, private: bool | None, token: str | None, message: str) -> str:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .prepack import Prepacked, blocked, prepackable, product, stand_in
+
 FEW_ROWS = 16
 """Up to this many rows a product is bound by reading the weights, not by arithmetic."""
-
-LARGE = 1024
-"""From this size on, in both directions, a matrix is worth putting on the left of several rows."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
@@ -36,31 +35,65 @@ class RMSNorm(nn.Module):
         return functional.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-def project(x: Tensor, weight: Tensor) -> Tensor:
-    """Map the last axis, x @ weight.T, by the kernel that reads `weight` fastest on this device.
-
-    On the CPU, with few rows, the usual product repacks the weight on every call; putting the weight on the left avoids
-    that. Measured with two threads on a Sapphire Rapids, in bandwidth: with one row 1.2 to 1.5 times in bfloat16; with
-    eight rows of large matrices 1.3 to 1.9 times, but less than 1 for small ones.
-    """
-    rows = x.numel() // x.shape[-1]
-    if rows > FEW_ROWS or x.device.type != "cpu" or torch.compiler.is_compiling() or torch.is_grad_enabled():
-        return functional.linear(x, weight)
-    if rows == 1:
-        return torch.mv(weight, x.reshape(-1)).view(*x.shape[:-1], -1)
-    if min(weight.shape) < LARGE:
-        return functional.linear(x, weight)
-    return torch.mm(weight, x.reshape(rows, -1).t()).t().contiguous().view(*x.shape[:-1], -1)
-
-
 class Linear(nn.Linear):
-    """A linear map without bias, computed by `project`; to everybody else an `nn.Linear`."""
+    """A linear map without bias; to everybody else an `nn.Linear`.
+
+    Between `prepack` and `restore` the numbers lie in another order, and `weight` is a stand-in of the same shape, NaN
+    throughout. What belongs to a module still works: its state is read and written as if nothing had happened.
+    """
+
+    _packed: Prepacked | None = None
+    _shared = False
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(columns, rows, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        return project(input, self.weight)
+        packed = self._packed
+        return functional.linear(input, self.weight) if packed is None else packed.product(input)
+
+    @property
+    def prepacked(self) -> bool:
+        """Whether the weight is in the other order."""
+        return self._packed is not None
+
+    def prepack(self, shared: bool = False) -> None:
+        """Prepack the weight, if this machine can use that; one that is `shared` with another module stays, too."""
+        if self._packed is None and prepackable(self.weight):
+            self.take(blocked(self.weight, [len(self.weight)])[0], shared)
+
+    def take(self, packed: Prepacked, shared: bool = False) -> None:
+        """Go by a prepacked copy of the weight from here on."""
+        self._packed, self._shared = packed, shared
+        if not shared:
+            self.weight.data = stand_in(self.weight)
+
+    def restore(self) -> None:
+        """Give the weight its numbers back."""
+        if self._packed is not None:
+            if not self._shared:
+                self.weight.data = self._packed.dense()
+            self._packed = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self.restore()
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._packed is not None and not self._shared:
+            destination[prefix + "weight"] = self._packed.dense()
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.restore()
+        super()._load_from_state_dict(*args)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in self.__dict__.items() if key != "_packed"}
+        if self._packed is not None and not self._shared:
+            weight = nn.Parameter(self._packed.dense(), self.weight.requires_grad)
+            state["_parameters"] = {**self._parameters, "weight": weight}
+        return state
 
 
 def adjacent(weights: list[Tensor]) -> Tensor | None:
@@ -91,8 +124,8 @@ class Joined(nn.Module):
         """Lay the weights of `names` behind one another, in that order; at most these weights are copied."""
         self._names = names or self._names
         self._joined = None
-        maps = [getattr(self, name) for name in self._names]
-        if not all(type(m) is Linear and type(m.weight) is nn.Parameter for m in maps):
+        maps = self._maps()
+        if not all(type(m) is Linear and type(m.weight) is nn.Parameter and not m.prepacked for m in maps):
             return
         weights = [m.weight.data for m in maps]
         if weights[0].is_meta or len({(w.dtype, w.device) for w in weights}) > 1:
@@ -101,25 +134,69 @@ class Joined(nn.Module):
         if self._joined is None:
             self._joined = torch.cat(weights)
         self._sizes = [len(w) for w in weights]
-        parts = self._joined.split_with_sizes(self._sizes)
-        self._starts = tuple(part.data_ptr() for part in parts)
-        for m, part in zip(maps, parts, strict=True):
+        for m, part in zip(maps, self._joined.split_with_sizes(self._sizes), strict=True):
             m.weight.data = part
+        self._note(maps)
+
+    def prepack(self) -> None:
+        """Prepack the common block, if there is one and this machine can use that."""
+        maps, block = self._maps(), self._joined
+        if block is None or block.is_mkldnn or not prepackable(block):
+            return
+        self._joined = None
+        if self._intact(maps):
+            parts = blocked(block, self._sizes)
+            for m, part in zip(maps, parts, strict=True):
+                m.take(part)
+            self._joined = parts[0].block
+            self._note(maps)
+
+    def restore(self) -> None:
+        """Give the joined maps their numbers back."""
+        for m in self._maps():
+            if type(m) is Linear:
+                m.restore()
+        self.join()
 
     def each(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs of the joined maps, in order."""
-        maps: list[Any] = [self._modules[name] for name in self._names]
-        if self._joined is None or torch.compiler.is_compiling() or torch.is_grad_enabled() or not self._intact(maps):
-            return tuple(m(x) for m in maps)
-        if x.device.type == "cpu" and x.numel() > FEW_ROWS * x.shape[-1]:
-            return tuple(m(x) for m in maps)  # bound by arithmetic, and better followed by whole tensors than by parts
-        return project(x, self._joined).split_with_sizes(self._sizes, dim=-1)
+        all_of_them = self._at_once(x)
+        if all_of_them is None:
+            return tuple(m(x) for m in self._maps())
+        return all_of_them.split_with_sizes(self._sizes, dim=-1)
+
+    def together(self, x: Tensor) -> Tensor:
+        """Outputs of the joined maps behind one another on the last axis."""
+        all_of_them = self._at_once(x)
+        return torch.cat([m(x) for m in self._maps()], dim=-1) if all_of_them is None else all_of_them
+
+    def _at_once(self, x: Tensor) -> Tensor | None:
+        """The product with the common block; None where the maps have to be asked one by one, or better are."""
+        block = self._joined
+        if block is None or torch.compiler.is_compiling() or not self._intact(self._maps()):
+            return None
+        if block.is_mkldnn:
+            return product(x, block)
+        if torch.is_grad_enabled() or (x.device.type == "cpu" and x.numel() > FEW_ROWS * x.shape[-1]):
+            return None  # many rows are bound by arithmetic, and better followed by whole tensors than by parts
+        return functional.linear(x, block)
+
+    def _maps(self) -> list[Any]:
+        return [self._modules[name] for name in self._names]  # past the slow lookup of attributes
+
+    def _note(self, maps: list[Any]) -> None:
+        """Remember where the weights are now."""
+        self._starts = tuple(m.weight.data_ptr() for m in maps)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.restore()
+        super()._load_from_state_dict(*args)
 
     def _intact(self, maps: list[Any]) -> bool:
         for m, start in zip(maps, self._starts, strict=True):
             if type(m) is not Linear or m._forward_hooks or m._forward_pre_hooks:
                 return False
-            weight: Any = m._parameters["weight"]  # past the slow lookup of attributes
+            weight: Any = m._parameters["weight"]
             if weight.data_ptr() != start:
                 return False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from . import hub, losses, weights
+from . import hf_generate, hub, losses, weights
 from .attention import Attention, Context, check_backend, explicit_mask, prepare_mask
 from .cache import Cache, GrowingCache
 from .config import MistralConfig
 from .errors import ConfigError, ModelError
-from .layers import MLP, Linear, RMSNorm
+from .generate import GenerateOutput
+from .layers import MLP, Joined, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
 from .outputs import HeadOutput, ModelOutput
+from .processors import Processor
 from .rope import inverse_frequencies, rotations
 
 
@@ -44,6 +47,7 @@ class Pretrained(nn.Module):
         super().__init__()
         check_backend(attention)
         self.config = config
+        self.generation_config: dict[str, Any] = {}  # what generation_config.json says, for `generate`
 
     @property
     def backbone(self) -> MistralModel:
@@ -79,6 +83,36 @@ class Pretrained(nn.Module):
     def tie_weights(self) -> None:
         """Make parameters that the configuration ties share their memory; only the language-model head has any."""
 
+    def prepack(self) -> Self:
+        """Lay the weights out as the CPU reads them fastest, for inference, and return the model.
+
+        Needs no more memory, but for tied embeddings. Loading, saving, copying and moving work as before; moving,
+        loading, `train()` and `restore` undo it. The forward pass raises ModelError where a gradient would be needed.
+        Nothing happens on other devices, in float16, or where PyTorch has no such kernels.
+        """
+        table = self.get_input_embeddings().weight
+        for module in self.modules():
+            if isinstance(module, Joined):
+                module.prepack()
+        for module in self.modules():
+            if type(module) is Linear:
+                module.prepack(shared=module.weight is table)
+        return self
+
+    def restore(self) -> Self:
+        """Undo `prepack`: every weight is an ordinary parameter again, the same object as before."""
+        if any(type(module) is Linear and module.prepacked for module in self.modules()):
+            for module in self.modules():
+                if isinstance(module, (Linear, Joined)):
+                    module.restore()
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, which undoes `prepack`, or to evaluation."""
+        if mode:
+            self.restore()
+        return super().train(mode)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -92,13 +126,15 @@ class Pretrained(nn.Module):
         token: str | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
+        progress: Callable[[int, int], None] | None = None,
         **overrides: Any,
     ) -> Self:
         """Open a folder, a .safetensors or .gguf file, or a repository on the hub; the model is in evaluation mode.
 
         `dtype` None keeps the checkpoint's (float32 for quantised files). `gguf_file` names one file of a folder or
         repository. `overrides` replace fields of the configuration, such as `num_labels`. A head that the checkpoint
-        does not have is initialised and named in one warning.
+        does not have is initialised and named in one warning. `progress` is told, after each tensor, how many elements
+        are read and how many there are.
 
         Raises WeightsError naming file and tensor, or ConfigError, and then no model has been made. Pickles are
         refused.
@@ -110,7 +146,9 @@ class Pretrained(nn.Module):
             "local_files_only": local_files_only,
         }
         checkpoint = weights.open_checkpoint(hub.resolve(path_or_repo, gguf_file, **options), overrides)
-        return weights.load(cls, checkpoint, _dtype(dtype), device, attention)
+        model = weights.load(cls, checkpoint, find_dtype(dtype), device, attention, progress)
+        model.generation_config = weights.read_generation_config(checkpoint.place)
+        return model
 
     def save_pretrained(self, folder: str | Path, *, max_shard_size: int = 5_000_000_000) -> None:
         """Write config.json and safetensors that this class and Hugging Face transformers open."""
@@ -134,7 +172,8 @@ class Pretrained(nn.Module):
             initialize(module, self.config.initializer_range)
 
 
-def _dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+def find_dtype(value: torch.dtype | str | None) -> torch.dtype | None:
+    """The dtype of a name, such as "bfloat16"; None and "auto" are None. ConfigError for another name."""
     if value is None or value == "auto" or isinstance(value, torch.dtype):
         return value if isinstance(value, torch.dtype) else None
     found = getattr(torch, str(value).removeprefix("torch."), None)
@@ -332,3 +371,27 @@ class MistralForCausalLM(Pretrained):
         logits = self.lm_head(x if isinstance(kept, int) else x[:, kept])
         loss = None if labels is None else losses.next_token(logits, labels, num_items_in_batch)
         return HeadOutput(loss, logits, out.past_key_values, out.hidden_states, out.attentions)
+
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: Any = None,
+        logits_processor: Iterable[Processor] | None = None,
+        streamer: hf_generate.Streamer | None = None,
+        *,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **keywords: Any,
+    ) -> Tensor | GenerateOutput:
+        """Continue `inputs`, also called `input_ids` (rows, length), under the keywords of Hugging Face's `generate`.
+
+        Returns the sequences (rows, length), prompts included; with `return_dict_in_generate` a GenerateOutput.
+        `generation_config` is a mapping or an object with `to_dict()`; what it leaves open, the checkpoint's
+        generation_config.json, then Hugging Face's defaults say. Padding is on the left and masked by
+        `attention_mask`. `streamer` gets the prompt by `put`, then new ids, then `end`.
+
+        Raises GenerateError naming a keyword that is unknown or asks for what is not implemented, such as beams.
+        `mistral_tok.model.generate` has the same and more under plainer names.
+        """
+        ids = inputs if input_ids is None else input_ids
+        return hf_generate.generate(self, ids, attention_mask, generation_config, logits_processor, streamer, keywords)

@@ -33,6 +33,7 @@ Model = TypeVar("Model", bound="Pretrained")
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HEADS = ("score.", "qa_outputs.")
+GENERATION = "generation_config.json"
 _IGNORED = re.compile(r"(^|\.)rotary_emb\.inv_freq$")  # a constant that old files store
 
 
@@ -67,6 +68,20 @@ def open_checkpoint(path: Path, overrides: Mapping[str, Any] | None = None) -> C
     if ggufs:
         raise WeightsError(f"{folder} holds {len(ggufs)} GGUF files; give the path of one of them.")
     raise WeightsError(f"{folder} has neither config.json nor params.json nor a GGUF file; it is no checkpoint.")
+
+
+def read_generation_config(place: Path) -> dict[str, Any]:
+    """What generation_config.json beside the weights says, if there is one; raises ConfigError if it is no JSON."""
+    path = (place if place.is_dir() else place.parent) / GENERATION
+    if place.suffix == ".gguf" or not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} is no JSON object.")
+    return data
 
 
 def _is_mistral_layout(path: Path, folder: Path) -> bool:
@@ -109,7 +124,18 @@ def _pickle_error(path: Path) -> WeightsError:
     )
 
 
-def load(kind: type[Model], checkpoint: Checkpoint, dtype: torch.dtype | None, device: Any, attention: str) -> Model:
+Progress = Callable[[int, int], None]
+"""Told how many elements of the weights are read, and how many there are."""
+
+
+def load(
+    kind: type[Model],
+    checkpoint: Checkpoint,
+    dtype: torch.dtype | None,
+    device: Any,
+    attention: str,
+    progress: Progress | None = None,
+) -> Model:
     """Make a model of `kind` and fill it; raises WeightsError before any weight is read if names or shapes do not
     fit.
     """
@@ -119,7 +145,7 @@ def load(kind: type[Model], checkpoint: Checkpoint, dtype: torch.dtype | None, d
     model = model.to(dtype or _main_dtype(sources.values())).to_empty(device=device)
     model.tie_weights()
     parameters = dict(model.named_parameters())
-    _copy(sources, parameters, checkpoint)
+    _copy(sources, parameters, checkpoint, progress or (lambda read, total: None))
     _start_heads(model, parameters, missing, checkpoint)
     return model.eval()
 
@@ -180,10 +206,13 @@ def _main_dtype(stored: Iterable[Stored]) -> torch.dtype:
 
 
 @torch.no_grad()
-def _copy(sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+def _copy(
+    sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], checkpoint: Checkpoint, progress: Progress
+) -> None:
     """File by file and in the sequence of the bytes, so that a disk is read in one sweep."""
     config = checkpoint.config
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    read, total = 0, sum(parameters[name].numel() for name in sources)
     by_file: dict[Path, list[str]] = {}
     for name, stored in sources.items():
         by_file.setdefault(stored.path, []).append(name)
@@ -197,6 +226,8 @@ def _copy(sources: Mapping[str, Stored], parameters: Mapping[str, Tensor], check
                 projection = name.split(".")[-2]
                 if checkpoint.interleaved and projection in heads:
                     target.copy_(interleaved_to_half(target, heads[projection]))
+                read += target.numel()
+                progress(read, total)
 
 
 @torch.no_grad()
@@ -223,7 +254,8 @@ def save(model: Pretrained, folder: str | Path, max_shard_size: int) -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shards = _shards(dict(model.named_parameters()), max_shard_size)
+    state = model.state_dict()
+    shards = _shards({name: state[name] for name, _ in model.named_parameters()}, max_shard_size)
     names = [_shard_name(i, len(shards)) for i in range(len(shards))]
     for name, shard in zip(names, shards, strict=True):
         _replace(folder / name, partial(save_file, shard, metadata={"format": "pt"}))
@@ -236,6 +268,8 @@ def save(model: Pretrained, folder: str | Path, max_shard_size: int) -> None:
     dtype = str(model.dtype).removeprefix("torch.")
     config = {**model.config.to_dict(), "architectures": [type(model).__name__], "torch_dtype": dtype, "dtype": dtype}
     _write_json(folder / "config.json", config)
+    if model.generation_config:
+        _write_json(folder / GENERATION, model.generation_config)
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> list[dict[str, Tensor]]:

@@ -17,6 +17,7 @@ from mistral_tok.chat.messages import AssistantMessage
 Fault = Literal[
     "after_end",
     "arguments_cut_off",
+    "arguments_invalid",
     "arguments_not_json",
     "bad_id",
     "bad_name",
@@ -33,6 +34,7 @@ Fault = Literal[
     "thinking_not_closed",
     "unknown_id",
     "unknown_key",
+    "unknown_tool",
 ]
 """Names of what can be wrong with an output."""
 
@@ -111,6 +113,30 @@ class Problem(Event, frozen=True, kw_only=True, tag="problem"):
 
 class End(Event, frozen=True, kw_only=True, tag="end"):
     """The end-of-sequence id: the output is whole, not cut short."""
+
+
+class CallResult(Event, frozen=True, kw_only=True, tag="call_result"):
+    """What a tool answered to call `index`; `failed` where the content is an error that was told to the model."""
+
+    index: int
+    name: str
+    id: str
+    content: str
+    failed: bool = False
+
+
+class Finish(Event, frozen=True, kw_only=True, tag="finish"):
+    """One output of the model is over; its last event.
+
+    `reason`: `stop` (an end-of-sequence id, or the stop string `stop`), `tool_calls` (the same, and there are calls to
+    be answered), `length` (as many ids as were allowed). `cached_tokens` of the prompt's ids were not run again.
+    """
+
+    reason: Literal["stop", "length", "tool_calls"]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    stop: str | None = None
 
 
 class ParsedMessage(AssistantMessage, kw_only=True, tag_field="role", tag="assistant", eq=False):

@@ -38,11 +38,15 @@ class StreamParser:
     Problem that names the fault. Only the brackets and commas around well-formed calls are dropped, and `<s>` and
     padding at the ends.
 
+    `mend_ids` replaces call ids that a conversation in this format could not have, so that it can go on.
+
     Memory: the text of the call being read. Time: linear in the number of ids.
     """
 
-    def __init__(self, tokenizer: Decoder, *, version: str | None = None) -> None:
+    def __init__(self, tokenizer: Decoder, *, version: str | None = None, mend_ids: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._mend_ids = mend_ids
+        self._about_ids = "another one was made up" if mend_ids else "it is kept"
         self._format = format_of(tokenizer, version)
         self._size = tokenizer.vocab_size
         self._special = tokenizer.special_ids
@@ -298,9 +302,12 @@ class StreamParser:
                 self._note("bad_id", f"The id {call_id!r} of call {index} is no text; another one was made up.")
             call_id = made_id(index, name, arguments, self._ids)
         elif call_id in self._ids:
-            self._note("repeated_id", f"Two calls have the id {call_id!r}; it is kept.")
+            self._note("repeated_id", f"Two calls have the id {call_id!r}; {self._about_ids}.")
+            call_id = made_id(index, name, arguments, self._ids) if self._mend_ids else call_id
         elif self._format.call_ids == "nine" and _NINE.fullmatch(call_id) is None:
-            self._note("bad_id", f"The id {call_id!r} of call {index} is not nine letters or digits; it is kept.")
+            fault = f"The id {call_id!r} of call {index} is not nine letters or digits; {self._about_ids}."
+            self._note("bad_id", fault)
+            call_id = made_id(index, name, arguments, self._ids) if self._mend_ids else call_id
         if _NAME.fullmatch(name) is None:
             self._note("bad_name", f"The name {name!r} of call {index} is not one a tool can have; it is kept.")
         self._ids.add(call_id)

@@ -17,6 +17,8 @@ COMMANDS = {
     "parse": "mistral_tok.cli.parse",
     "template": "mistral_tok.cli.template",
     "doctor": "mistral_tok.cli.doctor",
+    "chat": "mistral_tok.cli.chat",
+    "generate": "mistral_tok.cli.generate",
     "bench": "mistral_tok.cli.bench",
 }
 """Name → module, whose `command` it is. A new command is a new module and a line here (and one in the README)."""

@@ -193,7 +193,7 @@ class Decoder:
         self.joins = joins
         self.whole_runs = whole_runs
         self.unknown = unknown.encode()
-        self.limit = image.n_pieces
+        self.limit = image.n_ids
         self.marked = self.tables.t.marked
 
     def checked(self, ids, special: cython.int) -> list:
@@ -226,7 +226,7 @@ class Decoder:
             cython.cast(bytes_p, cython.cast(cython.p_char, piece)),
             len(piece),
         )
-        return -1 if found >= self.tables.t.n_pieces else found
+        return -1 if found >= self.limit else found
 
     def text(self, ids, special: cython.int, strict: bool) -> str:
         """Return the text of ids; control ids are left out (0), named (1) or refused with ValueError (2)."""

@@ -22,7 +22,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -234,7 +234,10 @@ def _pack(parts: dict[str, bytes | bytearray | array[int]]) -> bytes:
 
 
 class Image:
-    """An opened image: `meta` and the tables that the core reads."""
+    """An opened image: `meta` and the tables that the core reads.
+
+    `n_ids` is the number of ids that a text can have: fewer than pieces where the file lacks some bytes.
+    """
 
     def __init__(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
@@ -246,6 +249,7 @@ class Image:
             _check_meta(self.meta, self.sections)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise VocabularyError("A table image is damaged: section meta is not right.") from error
+        self.n_ids: int = self.n_pieces - self.meta["config"].get("absent", 0)
         n_symbols = len(self.sections["offsets"]) // 4 - 1
         marked = self.meta["family"] == "sentencepiece"
         self.tables = tables.Tables(
@@ -276,6 +280,7 @@ def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> Non
         "config": (dict,),
     }
     bos, eos, unk, pad = meta["ids"]
+    absent = dict(meta["config"]).get("absent", 0)
     roles = [i for i in (bos, eos, unk, pad) if i is not None]
     offsets = memoryview(sections["offsets"]).cast("B").cast("I")
     defined = memoryview(sections["user_defined"]).cast("B").cast("I")
@@ -285,7 +290,9 @@ def _check_meta(meta: dict[str, Any], sections: Mapping[str, memoryview]) -> Non
         and meta["family"] in ("sentencepiece", "tekken", "bytelevel")
         and meta["prefix"] in ("never", "always", "unless-space")
         and 0 < meta["longest"] < 1 << 20
-        and all(type(i) is int and 0 <= i < n for i in roles)
+        and type(absent) is int
+        and 0 <= absent <= min(255, n - 1)
+        and all(type(i) is int and 0 <= i < n - absent for i in roles)
         and n < len(offsets)
         and all(i < n and offsets[i] < offsets[i + 1] and sections["kinds"][i] == Kind.USER_DEFINED for i in defined)
         and all(i < n and sections["blob"][offsets[i] : offsets[i + 1]] == bytes([b]) for b, i in enumerate(single))

@@ -39,7 +39,7 @@ def roles(
     found = {role: ids.get(text) for role, text in NAMES.items()}
     if unk_token is not None:
         found["unk"] = ids.get(unk_token)
-    for role, text in _template(post_processor, name).items():
+    for role, text in template_tokens(post_processor, name).items():
         found[role] = ids.get(text, found[role])
     if beside is not None:
         settings = decode(_DECODER, beside, f"{name}, tokenizer_config.json")
@@ -60,7 +60,7 @@ def _named(token: str | _Content | None, role: str, ids: Mapping[str, int], name
     return ids[text]
 
 
-def _template(post_processor: Step | None, name: str) -> dict[str, str]:
+def template_tokens(post_processor: Step | None, name: str) -> dict[str, str]:
     """Names of the tokens which a TemplateProcessing step puts in front of and behind a single text."""
     found: dict[str, str] = {}
     for step in steps(post_processor, "post_processor", name):

@@ -13,6 +13,7 @@ from mistral_tok.vocab import VERSIONS
 
 TEKKEN_NAME = "tekken.json"
 HUGGING_FACE_NAME = "tokenizer.json"
+GGUF_SUFFIX = ".gguf"
 BESIDE_NAME = "tokenizer_config.json"
 _SENTENCEPIECE_SUFFIXES = frozenset([".model", *(f".model.{version}{m}" for version in VERSIONS for m in ("", "m1"))])
 
@@ -37,10 +38,11 @@ def find(path: str | os.PathLike[str]) -> Located:
     place = Path(path)
     try:
         if place.is_dir():
-            names = os.listdir(place)
-            chosen = choose(name for name in names if (place / name).is_file())
+            names = [name for name in os.listdir(place) if (place / name).is_file()]
+            chosen = choose(names) or only_gguf(names, place)
             if chosen is None:
-                raise VocabularyError(f"{place}: the folder holds {WANTED}. Give the path of a vocabulary file.")
+                held = f"{WANTED}, nor a GGUF file"
+                raise VocabularyError(f"{place}: the folder holds {held}. Give the path of a vocabulary file.")
             place = place / chosen
         beside = place.with_name(BESIDE_NAME) if place.name == HUGGING_FACE_NAME else None
         return Located(place, beside if beside is not None and beside.is_file() else None)
@@ -49,6 +51,14 @@ def find(path: str | os.PathLike[str]) -> Located:
 
 
 WANTED = f"neither {TEKKEN_NAME}, nor tokenizer.model or tokenizer.model.vN, nor {HUGGING_FACE_NAME}"
+
+
+def only_gguf(names: Iterable[str], place: Path) -> str | None:
+    """The GGUF file among file names, if there is one; VocabularyError for several."""
+    found = sorted(name for name in names if name.endswith(GGUF_SUFFIX))
+    if len(found) > 1:
+        raise VocabularyError(f"{place}: the folder holds {len(found)} GGUF files. Give the path of one of them.")
+    return found[0] if found else None
 
 
 def choose(names: Iterable[str]) -> str | None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from mistral_tok.errors import VocabularyError
-from mistral_tok.load import sentencepiece, tekken, tokenizer_json
+from mistral_tok.load import gguf, sentencepiece, tekken, tokenizer_json
 from mistral_tok.load.locate import HUGGING_FACE_NAME, TEKKEN_NAME
-from mistral_tok.load.source import Source, refused
+from mistral_tok.load.source import GGUF_MAGIC, Source, refused
 from mistral_tok.load.typed_json import decode
 from mistral_tok.vocab import Vocabulary
 
@@ -40,6 +40,8 @@ def parse(source: Source) -> Vocabulary:
 
 def _reader(source: Source) -> Callable[[Source], Vocabulary]:
     data, name = source.data, source.name
+    if data.startswith(GGUF_MAGIC):
+        return gguf.read
     if _JSON.match(data):
         if _TEKKEN_ENTRY.search(data):
             return tekken.read
@@ -54,4 +56,5 @@ def _reader(source: Source) -> Callable[[Source], Vocabulary]:
     if data[:1] and data[0] in _MODEL_TAGS:
         return sentencepiece.read
     problem = f"begins with {data[:16]!r}, like no vocabulary format that is read here"
-    raise refused(name, "byte 0", problem, "Give a SentencePiece .model, a tekken.json or a tokenizer.json.")
+    remedy = "Give a SentencePiece .model, a tekken.json, a tokenizer.json or a GGUF file."
+    raise refused(name, "byte 0", problem, remedy)

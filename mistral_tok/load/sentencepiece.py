@@ -7,20 +7,20 @@ neither the normaliser's nor the trainer's settings, on which exactness depends.
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load.protobuf import expect_bytes, expect_float, expect_int, fields
 from mistral_tok.load.source import Source, damaged, refused
+from mistral_tok.load.spm_pieces import Pieces, contents, control_names, find, ranks
 from mistral_tok.load.versions import IMAGE_M1, sentencepiece_version
-from mistral_tok.vocab import MAX_PIECES, NEVER, SPACE, Kind, Vocabulary
+from mistral_tok.vocab import MAX_PIECES, Kind, Vocabulary
 
 _BPE = 2
 _MODEL_TYPES = {1: "unigram", 3: "word", 4: "char"}
 _UNK_SURFACE = " \u2047 "
-_CONVERT = "Only BPE models with byte fallback and the identity normaliser are read, as Mistral and Llama publish them."
+_ONLY_BPE = "Only BPE models with byte fallback and the identity normaliser are read, as Mistral and Llama use them."
 _USE_OFFICIAL = "Use the sentencepiece package for this file."
 
 
@@ -49,9 +49,7 @@ class _Normalizer:
 
 @dataclass(slots=True)
 class _Model:
-    texts: list[bytes]
-    scores: list[float]
-    kinds: bytearray
+    pieces: Pieces
     trainer: _Trainer
     normalizer: _Normalizer
     denormalizer: _Normalizer
@@ -62,57 +60,55 @@ def read(source: Source) -> Vocabulary:
     name = source.name
     model = _parse(source.data, name)
     _check_settings(model, name)
-    names = _check_names(model, name)
-    pieces = tuple(
-        bytes([_byte_value(text, i, name)]) if kind == Kind.BYTE else text
-        for i, (text, kind) in enumerate(zip(model.texts, model.kinds, strict=True))
-    )
-    version = sentencepiece_version(names.keys())
+    pieces = model.pieces
+    if pieces.kinds.count(Kind.UNKNOWN) != 1:
+        raise damaged(name, "pieces", f"{pieces.kinds.count(Kind.UNKNOWN)} unknown pieces instead of 1")
+    names = control_names(pieces, name, _USE_OFFICIAL)
+    roles = model.trainer.names
+    version = source.version or sentencepiece_version(names.keys())
     return Vocabulary(
         name=name,
         family="sentencepiece",
         version=version,
-        pieces=pieces,
-        kinds=bytes(model.kinds),
-        ranks=_ranks(model, name),
+        pieces=contents(pieces, name),
+        kinds=bytes(pieces.kinds),
+        ranks=ranks(pieces, name),
         prefix="always" if model.normalizer.add_dummy_prefix else "never",
         config=_config(source, model.trainer, names),
-        unk_id=_role(model, "unk", Kind.UNKNOWN),
-        bos_id=_role(model, "bos", Kind.CONTROL),
-        eos_id=_role(model, "eos", Kind.CONTROL),
-        pad_id=_role(model, "pad", Kind.CONTROL),
+        unk_id=find(pieces, roles["unk"], Kind.UNKNOWN),
+        bos_id=find(pieces, roles["bos"], Kind.CONTROL),
+        eos_id=find(pieces, roles["eos"], Kind.CONTROL),
+        pad_id=find(pieces, roles["pad"], Kind.CONTROL),
     )
 
 
 def _parse(data: bytes, name: str) -> _Model:
     """Split the outer message. A repeated settings message adds to the first, as the format prescribes."""
-    pieces: list[bytes] = []
+    messages: list[bytes] = []
     trainer, normalizer, denormalizer = bytearray(), bytearray(), bytearray()
     parts = {2: trainer, 3: normalizer, 5: denormalizer}
     for item in fields(data, name, "model"):
         number = item[0]
         if number == 1:
-            if len(pieces) == MAX_PIECES:
+            if len(messages) == MAX_PIECES:
                 raise refused(name, "pieces", f"more than {MAX_PIECES} pieces", "No published vocabulary has so many.")
-            pieces.append(expect_bytes(item, name, f"piece {len(pieces)}"))
+            messages.append(expect_bytes(item, name, f"piece {len(messages)}"))
         elif number in parts:
             parts[number] += expect_bytes(item, name, "model")
-    if not pieces:
+    if not messages:
         raise damaged(name, "model", "no pieces")
-    texts, scores, kinds = _read_pieces(pieces, name)
+    pieces = _read_pieces(messages, name)
     if not trainer:
         raise damaged(name, "model", "no trainer_spec")
     return _Model(
-        texts,
-        scores,
-        kinds,
+        pieces,
         _read_trainer(bytes(trainer), name),
         _read_normalizer(bytes(normalizer), name, "normalizer_spec"),
         _read_normalizer(bytes(denormalizer), name, "denormalizer_spec"),
     )
 
 
-def _read_pieces(messages: Sequence[bytes], name: str) -> tuple[list[bytes], list[float], bytearray]:
+def _read_pieces(messages: Sequence[bytes], name: str) -> Pieces:
     texts: list[bytes] = []
     scores: list[float] = []
     kinds = bytearray()
@@ -138,7 +134,7 @@ def _read_pieces(messages: Sequence[bytes], name: str) -> tuple[list[bytes], lis
         texts.append(text)
         scores.append(score)
         kinds.append(kind)
-    return texts, scores, kinds
+    return Pieces(texts, scores, kinds)
 
 
 def _read_piece(message: bytes, name: str, place: str) -> tuple[bytes, float, int]:
@@ -195,7 +191,7 @@ def _check_settings(model: _Model, name: str) -> None:
     trainer, normalizer = model.trainer, model.normalizer
     if trainer.model_type != _BPE:
         kind = _MODEL_TYPES.get(trainer.model_type, f"type {trainer.model_type}")
-        raise refused(name, "trainer_spec.model_type", f"a {kind} model, not BPE", f"{_CONVERT} {_USE_OFFICIAL}")
+        raise refused(name, "trainer_spec.model_type", f"a {kind} model, not BPE", f"{_ONLY_BPE} {_USE_OFFICIAL}")
     checks = (
         (trainer.byte_fallback, "trainer_spec.byte_fallback", "the model has no byte fallback"),
         (not trainer.whitespace_as_suffix, "trainer_spec.treat_whitespace_as_suffix", "spaces end words in it"),
@@ -206,70 +202,7 @@ def _check_settings(model: _Model, name: str) -> None:
     )
     for fine, place, problem in checks:
         if not fine:
-            raise refused(name, place, problem, f"{_CONVERT} {_USE_OFFICIAL}")
-
-
-def _check_names(model: _Model, name: str) -> dict[str, int]:
-    """Refuse pieces whose meaning depends on the order of SentencePiece's look-ups; return the control names.
-
-    SentencePiece looks a symbol up among control, unknown and byte pieces first. A reserved piece of one
-    character, or one that a normal piece repeats, would turn text into a reserved id.
-    """
-    kinds = model.kinds
-    normal = {text for text, kind in zip(model.texts, kinds, strict=True) if kind == Kind.NORMAL}
-    controls: dict[str, int] = {}
-    if kinds.count(Kind.UNKNOWN) != 1:
-        raise damaged(name, "pieces", f"{kinds.count(Kind.UNKNOWN)} unknown pieces instead of 1")
-    for i, (text, kind) in enumerate(zip(model.texts, kinds, strict=True)):
-        if kind == Kind.NORMAL:
-            continue
-        place, shown = f"piece {i}", text.decode()
-        if kind == Kind.UNUSED:
-            raise refused(name, place, f"{shown!r} is of type UNUSED", f"{_CONVERT} {_USE_OFFICIAL}")
-        if kind == Kind.USER_DEFINED:
-            if SPACE in shown or " " in shown:
-                raise refused(name, place, f"user-defined {shown!r} holds a space", _USE_OFFICIAL)
-        elif len(shown) == 1 or text in normal:
-            raise refused(name, place, f"reserved {shown!r} can be met in ordinary text", _USE_OFFICIAL)
-        elif kind == Kind.CONTROL:
-            controls[shown] = i
-    return controls
-
-
-def _byte_value(text: bytes, i: int, name: str) -> int:
-    """65 for `<0x41>`, spelled exactly so."""
-    try:
-        value = int(text[3:5], 16)
-    except ValueError:
-        value = -1
-    if text != b"<0x%02X>" % max(value, 0) or value < 0:
-        raise damaged(name, f"piece {i}", f"byte piece {text[:40]!r} is not of the form <0x41>")
-    return value
-
-
-def _ranks(model: _Model, name: str) -> array[int]:
-    """Dense ranks of the normal pieces, best score first; equal scores share a rank and merge from the left.
-
-    User-defined pieces get none: they are cut out of the text before merging, wherever they occur, so that no merge
-    ever meets one whole.
-    """
-    scores = (score for score, kind in zip(model.scores, model.kinds, strict=True) if kind == Kind.NORMAL)
-    order = {score: rank for rank, score in enumerate(sorted(set(scores), reverse=True))}
-    if not order:
-        raise damaged(name, "pieces", "not one normal piece")
-    return array(
-        "I",
-        (order[s] if k == Kind.NORMAL else NEVER for s, k in zip(model.scores, model.kinds, strict=True)),
-    )
-
-
-def _role(model: _Model, role: str, kind: Kind) -> int | None:
-    """The id of the piece that the trainer named for a role, as SentencePiece finds it: by name and type."""
-    text = model.trainer.names[role].encode()
-    for i, (other, other_kind) in enumerate(zip(model.texts, model.kinds, strict=True)):
-        if other_kind == kind and other == text:
-            return i
-    return None
+            raise refused(name, place, problem, f"{_ONLY_BPE} {_USE_OFFICIAL}")
 
 
 def _config(source: Source, trainer: _Trainer, names: Iterable[str]) -> dict[str, object]:

@@ -11,19 +11,16 @@ from typing import Any
 
 import msgspec
 
+from mistral_tok.load.byte_level import RESULTS, Merges, contents, triples
 from mistral_tok.load.hf_pipeline import Pipeline, Step, understand
 from mistral_tok.load.hf_roles import roles
 from mistral_tok.load.hf_tokens import AddedToken, Tokens, check_matching, number
-from mistral_tok.load.source import MAX_STEPS_BYTES, Source, damaged, refused
+from mistral_tok.load.source import MAX_STEPS_BYTES, Source, refused
 from mistral_tok.load.typed_json import decode
 from mistral_tok.load.versions import control_version
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
 _REMEDY = "Use the tokenizers package for this file, or the official file of the model."
-
-_RESULTS = frozenset([Kind.NORMAL, Kind.USER_DEFINED])
-
-Merges = tuple[tuple[int, int, int], ...]
 
 
 _NULL = msgspec.Raw(b"null")
@@ -72,7 +69,11 @@ def read(source: Source) -> Vocabulary:
     check_matching(file.added_tokens, pipeline.normalizes, name)
     tokens = number(model.vocab, file.added_tokens, name)
     byte_level = pipeline.family == "bytelevel"
-    pieces = _byte_level_pieces(tokens, name) if byte_level else _llama_pieces(tokens, model, name)
+    if byte_level:
+        _check_user_defined(tokens, name)
+        pieces = contents(tokens, name, "$.model.vocab", _REMEDY)
+    else:
+        pieces = _llama_pieces(tokens, model, name)
     found = roles(tokens.ids, model.unk_token, post_processor, source.beside, name)
     controls = {content for content, kind in zip(tokens.contents, tokens.kinds, strict=True) if kind == Kind.CONTROL}
     return Vocabulary(
@@ -161,38 +162,12 @@ def _llama_pieces(tokens: Tokens, model: _Model, name: str) -> list[bytes]:
     return pieces
 
 
-def _byte_level_pieces(tokens: Tokens, name: str) -> list[bytes]:
-    """Bytes of the contents, undoing GPT-2's alphabet for pieces of the model; single bytes get the kind BYTE."""
-    to_latin = _latin_of_alphabet()
-    pieces: list[bytes] = []
+def _check_user_defined(tokens: Tokens, name: str) -> None:
+    """Refuse added tokens of byte-level files that are not special and decode in another way than they look."""
     for i, content in enumerate(tokens.contents):
-        if tokens.kinds[i] != Kind.NORMAL:
-            if tokens.kinds[i] == Kind.USER_DEFINED and not content.isascii():
-                problem = f"added token {content[:40]!r} is not ASCII, so that it may decode as bytes"
-                raise refused(name, f"id {i}", problem, _REMEDY)
-            pieces.append(content.encode())
-            continue
-        try:
-            piece = content.translate(to_latin).encode("latin-1")
-        except UnicodeEncodeError as error:
-            problem = f"{content[:40]!r} is not written in GPT-2's byte alphabet"
-            raise refused(name, f"$.model.vocab, id {i}", problem, _REMEDY) from error
-        if len(piece) == 1:
-            tokens.kinds[i] = Kind.BYTE
-        pieces.append(piece)
-    return pieces
-
-
-def _latin_of_alphabet() -> dict[int, int]:
-    """Code points of GPT-2's byte alphabet → the bytes that they stand for; other small code points → one past a byte.
-
-    The alphabet shows printable Latin-1 characters as themselves and the remaining bytes, in order, from U+0100 on.
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [value for value in range(256) if value not in set(printable)]
-    table = dict.fromkeys(others, 0xFFFD)
-    table.update((0x100 + i, value) for i, value in enumerate(others))
-    return table
+        if tokens.kinds[i] == Kind.USER_DEFINED and not content.isascii():
+            problem = f"added token {content[:40]!r} is not ASCII, so that it may decode as bytes"
+            raise refused(name, f"id {i}", problem, _REMEDY)
 
 
 def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merges:
@@ -200,27 +175,12 @@ def _merges(model: _Model, tokens: Tokens, byte_level: bool, name: str) -> Merge
 
     Merges with byte pieces are refused where those stand for bytes without a character, outside byte-level files.
     """
-    ids, kinds = model.vocab, tokens.kinds
-    parts = _RESULTS | {Kind.BYTE} if byte_level else _RESULTS
-    allowed = [kind in parts for kind in kinds]
+    # A line "#version" is the head of the merges.txt that older files were made from.
+    lines = ((i, p) for i, p in enumerate(model.merges) if not (isinstance(p, str) and p.startswith("#version")))
+    parts = RESULTS | {Kind.BYTE} if byte_level else RESULTS
+    allowed = bytes(kind in parts for kind in tokens.kinds)
     merged: dict[int, tuple[int, int, int]] = {}
-    for i, pair in enumerate(model.merges):
-        if isinstance(pair, str):
-            if pair.startswith("#version"):  # the head of the merges.txt that older files were made from
-                continue
-            left, _, right = pair.partition(" ")
-            if not left or not right or " " in right:
-                raise damaged(name, f"$.model.merges[{i}]", f"{pair[:40]!r} is not two pieces with a space between")
-        else:
-            left, right = pair
-        try:
-            triple = (ids[left], ids[right], ids[left + right])
-        except KeyError as error:
-            problem = f"{str(error.args[0])[:40]!r} is no piece of the vocabulary"
-            raise damaged(name, f"$.model.merges[{i}]", problem) from error
-        if not (allowed[triple[0]] and allowed[triple[1]] and kinds[triple[2]] in _RESULTS):
-            problem = f"{left[:40]!r} and {right[:40]!r} make or take a special token or a byte"
-            raise refused(name, f"$.model.merges[{i}]", problem, _REMEDY)
+    for triple in triples(lines, model.vocab, tokens.kinds, allowed, name, "$.model.merges", _REMEDY):
         key = triple[0] << 32 | triple[1]
         merged.pop(key, None)
         merged[key] = triple

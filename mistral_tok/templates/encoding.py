@@ -35,6 +35,8 @@ class TemplateEncoding(msgspec.Struct, gc=False, eq=False):
     given: dict[str, Any]
     again: Callable[[dict[str, Any]], list[str]]
     own_spaces: bool = False
+    kept: int = 0
+    """Characters of the final message that are there, where it is to be continued."""
     found: list[Found] | None = None
 
     @property

@@ -26,12 +26,13 @@ def tokenizer_json(vocab: str, folder: Path) -> Path:
     """Path of the vocabulary's `tokenizer.json` in `folder`, written there unless it exists."""
     path = folder / f"{vocab}.json"
     if not path.exists():
-        made = _tekken(official(vocab)) if vocab == "v3-tekken" else _sentencepiece(official(vocab))
+        made = _tekken(official(vocab)) if vocab == "v3-tekken" else sentencepiece_json(official(vocab))
         path.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
     return path
 
 
-def _sentencepiece(path: Path) -> dict[str, object]:
+def sentencepiece_json(path: Path) -> dict[str, object]:
+    """The `tokenizer.json` of a SentencePiece file, control tokens left out."""
     from sentencepiece import SentencePieceProcessor
 
     spm = SentencePieceProcessor(model_file=str(path))

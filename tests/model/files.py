@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from mistral_tok.model import MistralConfig, MistralForCausalLM
 from safetensors.torch import save_file
 from torch import Tensor
+
+from mistral_tok.vocab import NEVER, Kind, Vocabulary
 
 TO_MISTRAL = {
     "model.embed_tokens": "tok_embeddings",
@@ -89,8 +92,18 @@ def write_mistral(model: MistralForCausalLM, folder: Path, files: int = 1) -> No
         save_file(dict(tensors[i::files]), folder / name)
 
 
-def write_gguf(model: MistralForCausalLM, path: Path, kind: str = "F32", arch: str = "llama") -> None:
-    """A GGUF file by the format's own writer; matrices whose rows divide into blocks are quantised."""
+def write_gguf(
+    model: MistralForCausalLM,
+    path: Path,
+    kind: str = "F32",
+    arch: str = "llama",
+    vocabulary: Vocabulary | None = None,
+    chat_template: str = "{{ messages }}",
+) -> None:
+    """A GGUF file by the format's own writer; matrices whose rows divide into blocks are quantised.
+
+    `vocabulary` is one of SentencePiece.
+    """
     import gguf
 
     config = model.config
@@ -108,8 +121,11 @@ def write_gguf(model: MistralForCausalLM, path: Path, kind: str = "F32", arch: s
     writer.add_rope_freq_base(config.rope_theta)
     if config.sliding_window:
         writer.add_sliding_window(config.sliding_window)
-    writer.add_chat_template("{{ messages }}")
-    writer.add_token_list(["<unk>", "é", "x"])
+    writer.add_chat_template(chat_template)
+    if vocabulary is None:
+        writer.add_token_list(["<unk>", "é", "x"])
+    else:
+        _add_vocabulary(writer, vocabulary)
     target = gguf.GGMLQuantizationType[kind]
     for name, tensor in foreign(model, TO_GGUF, "blk").items():
         data = tensor.float().numpy()
@@ -120,6 +136,23 @@ def write_gguf(model: MistralForCausalLM, path: Path, kind: str = "F32", arch: s
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
+    """The pieces of SentencePiece; the lower the rank, the higher the score."""
+    kinds = [Kind(kind) for kind in vocabulary.kinds]
+    names = [
+        f"<0x{piece[0]:02X}>" if kind == Kind.BYTE else piece.decode()
+        for piece, kind in zip(vocabulary.pieces, kinds, strict=True)
+    ]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(names)
+    writer.add_token_scores([0.0 if rank == NEVER else float(-rank) for rank in vocabulary.ranks])
+    writer.add_token_types([int(kind) for kind in kinds])
+    writer.add_bos_token_id(vocabulary.bos_id)
+    writer.add_eos_token_id(vocabulary.eos_id)
+    writer.add_unk_token_id(vocabulary.unk_id)
+    writer.add_add_space_prefix(vocabulary.prefix == "always")
 
 
 def random_blocks(kind: str, rows: int, columns: int) -> np.ndarray:

@@ -68,8 +68,9 @@ def test_attention_weights(window: int | None) -> None:
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("prepacked", [False, True])
 @torch.no_grad()
-def test_bfloat16(window: int | None) -> None:
+def test_bfloat16(window: int | None, prepacked: bool) -> None:
     import transformers
 
     ours, theirs = pair(sliding_window=window, initializer_range=0.08)
@@ -82,6 +83,8 @@ def test_bfloat16(window: int | None) -> None:
     half.load_state_dict(theirs.state_dict())
     assert isinstance(half, transformers.PreTrainedModel)
     ours = ours.to(torch.bfloat16)
+    if prepacked:
+        ours.prepack()
     ids = random_ids(2, 33)
     torch.testing.assert_close(ours(ids).logits.float(), half(ids).logits.float(), **BFLOAT16)
 

@@ -31,6 +31,7 @@ def imported_by(code: str) -> set[str]:
     "code",
     [
         "import mistral_tok",
+        "from mistral_tok import pipeline",
         "import mistral_tok; t = mistral_tok.Tokenizer.bundled('v3-tekken'); t.decode(t.encode('Hello')); t.id('a')",
         "import mistral_tok; t = mistral_tok.Tokenizer.bundled('v7'); t.encode_batch(['Hello']); t.count('Hello')",
         "import mistral_tok; t = mistral_tok.Tokenizer.bundled('v7'); t.stream().push(t.encode('Hello')); t.decode(5)",

@@ -112,10 +112,14 @@ def test_image_suffix_adds_what_the_content_cannot_tell() -> None:
     assert load(data, "tokenizer.model.v7m1").config == {"image": image}
     assert load(data, "tokenizer.model.v7").config == {}
     assert load(data, "m1.model").config == {}
-    # The content decides on the version, whatever the name says.
-    assert load(data, "tokenizer.model.v3").version == "v7"
     with pytest.raises(VocabularyError, match="no piece \\[IMG_BREAK\\]"):
         load(bundled_path("v3").read_bytes(), "tokenizer.model.v3m1")
+
+
+def test_the_name_decides_on_the_version_as_in_the_reference() -> None:
+    data = bundled_path("v7").read_bytes()
+    named = {name: load(data, name).version for name in ("t.model.v3", "t.model.v7m1", "t.model", "t.model.v4", "v3")}
+    assert named == {"t.model.v3": "v3", "t.model.v7m1": "v7", "t.model": "v7", "t.model.v4": "v7", "v3": "v7"}
 
 
 @pytest.mark.parametrize(
