@@ -34,12 +34,12 @@ class Templates(Batches):
     def chat_template(self) -> Named:
         """The chat template: a text, or several by name.
 
-        It is the one that was set; else the one that lies beside the vocabulary (`chat_template.jinja`, or in
-        `tokenizer_config.json`); else the one on board for this vocabulary. Only one that was set decides how
+        It is the one that was set; else the one inside the vocabulary file (GGUF) or beside it (`chat_template.jinja`,
+        or in `tokenizer_config.json`); else the one on board for this vocabulary. Only one that was set decides how
         conversations are encoded: without it `apply_chat_template` uses the official encoder, which is exact where
         templates that lie beside a vocabulary often are not (`mistral-tok doctor` compares them). None takes it back.
         """
-        return self._own_template or self._beside() or self._on_board()
+        return self._own_template or self._core.chat_template or self._beside() or self._on_board()
 
     @chat_template.setter
     def chat_template(self, value: Named | Sequence[Mapping[str, str]] | None) -> None:
