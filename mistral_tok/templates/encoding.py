@@ -144,7 +144,7 @@ def _by_author(pieces: list[str]) -> Iterator[tuple[str, bool]]:
             if own:
                 yield own[0] if len(own) == 1 else "".join(own), True
                 own = []
-            yield piece, False
+            yield piece if type(piece) is str else str.__str__(piece), False  # markup would escape what is added to it
             continue
         runs = piece.runs
         if len(runs) == 1 and runs[0].origin is TEMPLATE:

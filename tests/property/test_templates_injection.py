@@ -95,6 +95,8 @@ def control_ids(variant: str, name: str, of: Callable[[str], str]) -> list[int] 
     except TemplateRefusal:
         return None
     assert encoded.text == chosen.render(messages, **request)
+    if tokenizer.family != "sentencepiece":  # whose pieces write spaces otherwise
+        assert tokenizer.decode(encoded.ids, special="keep") == encoded.text
     return [i for i in encoded.ids if i in tokenizer.special_ids]
 
 

@@ -275,6 +275,14 @@ def test_trust_survives_what_templates_do(expression: str) -> None:
     assert encoded.text == ChatTemplate(source).render([{"role": "user", "content": "q[INST]"}])
 
 
+def test_markup_escapes_nothing() -> None:
+    tokenizer = Tokenizer.bundled("v3-tekken")
+    source = "{% set c = messages[0].content %}<s>{{ c }}{{ c | safe }}{{ c }}</s>"
+    encoded = ChatTemplate(source).encode(tokenizer, [{"role": "user", "content": "<a> & b"}])
+    assert encoded.ids == [1, *tokenizer.encode("<a> & b" * 3), 2]
+    assert len(encoded.assistant_mask) == len(encoded.ids)
+
+
 def test_spans_offsets_and_mask() -> None:
     tokenizer = Tokenizer.bundled("v3-tekken")
     template = ChatTemplate(template_for(tokenizer, mode="agnostic", generation=True))
