@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
 from mistral_tok.encoding import BatchEncoding, Origin, check_tensors, torch_tensor
+from mistral_tok.hf_added import Added
 from mistral_tok.hf_options import Shape, refuse_pairs, refuse_unknown, shape_of
 from mistral_tok.hf_pad import pad_features
-from mistral_tok.hf_tokens import Tokens, is_number
+from mistral_tok.hf_tokens import is_number
 
-_NO_WORDS = " Texts are split by the vocabulary itself."
+_HINTS = {
+    "is_split_into_words": " Texts are split by the vocabulary itself.",
+    "return_token_type_ids": " There is one kind of text only.",
+    "split_special_tokens": " Control tokens never come from text; put their ids into the list yourself.",
+}
 
 
 class Wanted(NamedTuple):
@@ -26,7 +31,7 @@ class Wanted(NamedTuple):
     overflow: bool = False
 
 
-class Batches(Tokens):
+class Batches(Added):
     """Tokens with the methods that make model inputs."""
 
     padding_side: str = "left"
@@ -69,7 +74,12 @@ class Batches(Tokens):
 
         """
         place = self._place("__call__")
-        refuse_unknown(place, kwargs, _NO_WORDS if "is_split_into_words" in kwargs else "")
+        if not kwargs.get("return_token_type_ids"):  # there are none, which is what loops ask for that pass False
+            kwargs.pop("return_token_type_ids", None)
+        if kwargs.get("split_special_tokens") is not False:  # control tokens never come from text
+            kwargs.pop("split_special_tokens", None)
+        refuse_unknown(place, kwargs, _hint(kwargs))
+        text = _listed(text)
         refuse_pairs(place, text_pair=text_pair, text_target=text_target, text_pair_target=text_pair_target)
         shape = self._shape(place, padding, truncation, max_length, pad_to_multiple_of, padding_side)
         wanted = Wanted(
@@ -291,6 +301,19 @@ class Batches(Tokens):
             return *ragged(rows), None
         except (TypeError, ValueError) as error:
             raise ValueError(f"`{place}`: {error}") from None
+
+
+def _hint(given: Mapping[str, Any]) -> str:
+    return next((_HINTS[name] for name in given if name in _HINTS), "")
+
+
+def _listed(text: Any) -> Any:
+    """Arrays, tensors, columns of tables and generators as lists; anything else as it is."""
+    if isinstance(text, str | list | tuple):
+        return text
+    if hasattr(text, "tolist"):
+        return text.tolist()
+    return list(text) if isinstance(text, Sequence | Iterator) and not isinstance(text, bytes | bytearray) else text
 
 
 _BY_ROW = ("input_ids", "attention_mask", "special_tokens_mask", "offset_mapping", "length")

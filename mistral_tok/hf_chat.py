@@ -38,6 +38,7 @@ class Chats(Templates):
         reasoning_effort: str | None = None,
         documents: Sequence[Any] | None = None,
         allow_urls: bool = False,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Turn a conversation, or a list of them, into ids.
@@ -64,7 +65,8 @@ class Chats(Templates):
         if mask and not (return_dict and tokenize):
             raise ValueError(f"`{place}`: return_assistant_tokens_mask needs return_dict=True and tokenize=True.")
         kind = check_tensors(return_tensors)
-        shape = self._shape(place, padding, truncation, max_length, None, None)
+        sizes = {"padding": padding, "truncation": truncation, "max_length": max_length, **(tokenizer_kwargs or {})}
+        shape = self._chat_shape(place, **sizes)
         conversations, single = _conversations(place, conversation)
         asked = {"tools": tools, "documents": documents, "reasoning_effort": reasoning_effort, **kwargs}
         asked |= {"continue_final_message": continue_final_message, "add_generation_prompt": add_generation_prompt}
@@ -72,6 +74,21 @@ class Chats(Templates):
         if not tokenize:
             return done[0].text if single else [laid.text for laid in done]
         return self._batch_of(done, shape, kind, single, return_dict, mask)
+
+    def _chat_shape(
+        self,
+        place: str,
+        *,
+        padding: Any,
+        truncation: Any,
+        max_length: Any,
+        pad_to_multiple_of: Any = None,
+        padding_side: Any = None,
+        **kwargs: Any,
+    ) -> Shape:
+        """The shape of a batch of conversations; what only `tokenizer_kwargs` can say comes last."""
+        refuse_unknown(f"{place}(tokenizer_kwargs=…)", kwargs)
+        return self._shape(place, padding, truncation, max_length, pad_to_multiple_of, padding_side)
 
     def _laid_out(
         self,

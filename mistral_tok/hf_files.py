@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from mistral_tok.mistral import MistralTokenizer
 
 _TOLERATED = frozenset(
-    ("_from_auto", "trust_remote_code", "backend", "files_loaded", "_from_pipeline", "_commit_hash", "dtype")
-)
+    ("_from_auto", "trust_remote_code", "backend", "files_loaded", "_from_pipeline", "_commit_hash", "dtype",
+     "use_fast", "legacy")
+)  # fmt: skip
 """Arguments that transformers' Auto classes pass to whatever they open; they mean nothing here."""
 
 
@@ -28,6 +29,7 @@ class Files:
 
     tokenizer: MistralTokenizer
     _path: Path
+    pad_token: str
     _own_template: Named | None
     _beside: Callable[[], Named | None]
 
@@ -48,6 +50,7 @@ class Files:
         model_input_names: Sequence[str] | None = None,
         clean_up_tokenization_spaces: bool = False,
         chat_template: Any = None,
+        pad_token: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """Open a folder, a vocabulary file, or a repository of the Hugging Face hub.
@@ -64,7 +67,9 @@ class Files:
             raise ValueError(
                 f"`{place}` does not support `init_inputs`; it was given {len(init_inputs)} more arguments."
             )
-        refuse_unknown(place, {name: value for name, value in kwargs.items() if name not in _TOLERATED})
+        unknown = {name: value for name, value in kwargs.items() if name not in _TOLERATED}
+        hint = ' EOS goes behind texts with mode="finetuning".' if "add_eos_token" in unknown else ""
+        refuse_unknown(place, unknown, hint)
         path = Path(pretrained_model_name_or_path)
         if not path.exists():
             from mistral_tok.load.hub import fetch
@@ -81,6 +86,8 @@ class Files:
             clean_up_tokenization_spaces=clean_up_tokenization_spaces, chat_template=chat_template,
         )  # fmt: skip
         made.name_or_path = str(pretrained_model_name_or_path)
+        if pad_token is not None:
+            made.pad_token = pad_token
         return made
 
     name_or_path: str = ""
@@ -108,6 +115,8 @@ class Files:
 
         """
         jinja = kwargs.pop("save_jinja_files", True)
+        for name in ("legacy_format", "filename_prefix"):  # about files that are not written
+            kwargs.pop(name, None)
         place = f"{type(self).__name__}.save_pretrained"
         refuse_unknown(place, kwargs)
         folder = Path(save_directory)
@@ -118,6 +127,12 @@ class Files:
                 repo_id or folder.resolve().name, token=token, commit_message=commit_message, private=private
             )
         return saved
+
+    def save_vocabulary(
+        self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        """The same as `save_pretrained`."""
+        return self.save_pretrained(save_directory)
 
     def push_to_hub(
         self,

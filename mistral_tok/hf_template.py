@@ -34,12 +34,13 @@ class Templates(Batches):
     def chat_template(self) -> Named:
         """The chat template: a text, or several by name.
 
-        It is the one that was set; else the one that lies beside the vocabulary (`chat_template.jinja`, or in
-        `tokenizer_config.json`); else the one on board for this vocabulary. Only one that was set decides how
-        conversations are encoded: without it `apply_chat_template` uses the official encoder, which is exact where
-        templates that lie beside a vocabulary often are not (`mistral-tok doctor` compares them). None takes it back.
+        It is the one that was set; else the one inside the vocabulary file (GGUF) or beside it (`chat_template.jinja`,
+        or in `tokenizer_config.json`); else the one on board, which in the modes `finetuning` and `agnostic` marks
+        what the assistant wrote. Only one that was set decides how conversations are encoded: without it
+        `apply_chat_template` uses the official encoder, which is exact where templates that lie beside a vocabulary
+        often are not (`mistral-tok doctor` compares them). None takes it back.
         """
-        return self._own_template or self._beside() or self._on_board()
+        return self._own_template or self._core.chat_template or self._beside() or self._on_board()
 
     @chat_template.setter
     def chat_template(self, value: Named | Sequence[Mapping[str, str]] | None) -> None:
@@ -74,8 +75,8 @@ class Templates(Batches):
     def _on_board(self) -> str:
         from mistral_tok.templates import template_for
 
-        mode: Any = self.mode if self.mode in ("test", "finetuning") else "test"
-        return template_for(self._core, version=self.tokenizer.version, mode=getattr(mode, "value", mode))
+        mode: Any = next((name for name in ("agnostic", "finetuning") if self.mode == name), "test")
+        return template_for(self._core, version=self.tokenizer.version, mode=mode, generation=mode != "test")
 
     def _chosen(self, chat_template: str | None, tools: Sequence[Any] | None) -> str | None:
         """The template that encodes a conversation; None for the official encoder."""

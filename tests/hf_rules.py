@@ -224,6 +224,15 @@ def chat_templates(call: Call, mine: Answer, theirs: Answer) -> Pair:
     return _covered(call["member"] != "apply_chat_template" or "chat_template" in _kwargs(call), mine)
 
 
+def fixed_vocabulary(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered(True, mine)
+
+
+def arguments_that_change_nothing(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    names = {"return_token_type_ids", "split_special_tokens", "spaces_between_special_tokens", "tokenizer_kwargs"}
+    return _covered(names & _kwargs(call).keys(), mine)
+
+
 def rule(name: str) -> Rule:
     """The function of a row."""
     found: Rule = globals()[name.replace("-", "_")]

@@ -89,8 +89,7 @@ class TemplatePrompts:
         done = self.template.encode(self.tokenizer, messages, tools=tools, continue_final_message=True, **options)
         special = self.tokenizer.special_ids
         first = next((i for i in range(len(done.ids), 0, -1) if done.ids[i - 1] in special), 0)
-        last = done.offsets[-1]  # None where a template that knows of this prints something behind the content
-        return Prompt(done.ids, done.ids[first:], len(str(messages[-1].get("content"))) if last is None else last[2])
+        return Prompt(done.ids, done.ids[first:], done.kept)
 
     def parser(self) -> StreamParser:
         """Reads one answer."""

@@ -45,6 +45,8 @@ class Report:
     version: str
     checked: int = 0
     differences: list[Difference] = field(default_factory=list)
+    broken: int = 0
+    """Rules that some conversation breaks; several may be broken by one fault."""
 
     @property
     def ok(self) -> bool:
@@ -77,6 +79,7 @@ def compare(
         if rule in seen or (rule == "combination" and report.differences) or not judge.differs(request):
             continue
         seen.add(rule)
+        report.broken += 1
         smallest = judge.smallest(request)
         if all(smallest != known.request for known in report.differences):  # else it is the same fault again
             report.differences.append(judge.difference(rule, smallest))

@@ -15,11 +15,12 @@ from mistral_tok.mistral import MistralTokenizer
 from mistral_tok.templates.compare import compare
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.findings import Finding, agreement, settings, size, special_tokens, stopping
+from mistral_tok.templates.gguf_findings import gguf_findings, is_gguf
 from mistral_tok.templates.template import ChatTemplate
 from mistral_tok.tokenizer import Tokenizer
 
-READING = {"tokenizer.json": 0, "tekken.json": 1}
-"""Vocabulary files by trustworthiness; SentencePiece files come last."""
+READING = {".gguf": 0, "tokenizer.json": 1, "tekken.json": 2}
+"""Vocabulary files by trustworthiness, by name or suffix; SentencePiece files come last."""
 
 
 def examine(
@@ -27,7 +28,8 @@ def examine(
 ) -> list[Finding]:
     """What is wrong with the text side of a model; an empty list where nothing is.
 
-    `place` is a model folder, or a repository of the Hugging Face hub, of which only small files are downloaded.
+    `place` is a model folder, a GGUF file, or a repository of the Hugging Face hub, of which only small files are
+    downloaded (no GGUF files: fetch those, and name them).
     `version` names the tokenizer version where no file tells it. `budget` is passed to `compare`.
 
     Raises:
@@ -39,8 +41,10 @@ def examine(
         from mistral_tok.load.hub import fetch_folder
 
         folder = fetch_folder(str(place), _is_examined, revision=revision)
+    elif is_gguf(folder.name):
+        return _gguf(folder, version, budget)
     elif not folder.is_dir():
-        raise VocabularyError(f"{folder}: no folder. Give the folder of the model.")
+        raise VocabularyError(f"{folder}: no folder, and no GGUF file. Give the folder of the model.")
     return _folder(folder, version, budget)
 
 
@@ -53,6 +57,22 @@ def _is_examined(name: str) -> bool:
 
 def _is_vocabulary(name: str) -> bool:
     return name in READING or ".model" in name
+
+
+def _gguf(path: Path, version: str | None, budget: int) -> list[Finding]:
+    """A GGUF file on its own."""
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except (MistralTokError, OSError) as error:
+        return [Finding("vocabulary", "error", f"{path.name} cannot be read: {error}", "Fetch or convert it again.")]
+    found = list(gguf_findings(path, tokenizer))
+    if tokenizer.chat_template is None:
+        return found
+    try:
+        template = ChatTemplate(tokenizer.chat_template)
+    except TemplateException as error:
+        return [*found, Finding("chat template", "error", str(error), "Convert the model again.")]
+    return [*found, *conformance(template, tokenizer, version or tokenizer.version, budget, str(path))]
 
 
 def _folder(folder: Path, version: str | None, budget: int) -> list[Finding]:
@@ -74,6 +94,9 @@ def _folder(folder: Path, version: str | None, budget: int) -> list[Finding]:
     found += more
     if template is not None:
         found += conformance(template, tokenizer, version or tokenizer.version, budget, str(folder / name))
+    for path in sorted(folder.iterdir()):
+        if path.name in vocabularies and is_gguf(path.name):
+            found += _gguf(path, version or tokenizer.version, budget)
     return found
 
 
@@ -91,10 +114,10 @@ def _json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
 
 def _vocabularies(folder: Path) -> tuple[dict[str, Tokenizer], list[Finding]]:
     """The vocabulary files that can be read; the most trustworthy last."""
-    names = [path.name for path in folder.iterdir() if _is_vocabulary(path.name)]
+    names = [path.name for path in folder.iterdir() if _is_vocabulary(path.name) or is_gguf(path.name)]
     opened: dict[str, Tokenizer] = {}
     found = []
-    for name in sorted(names, key=lambda name: READING.get(name, 2)):
+    for name in sorted(names, key=lambda name: (READING.get(name, READING.get(name[-5:], 3)), name)):
         try:
             opened[name] = Tokenizer.from_file(folder / name)
         except (MistralTokError, OSError) as error:
@@ -121,8 +144,9 @@ def conformance(
     template: ChatTemplate, tokenizer: Tokenizer, version: str, budget: int, vocab: str
 ) -> Iterator[Finding]:
     """A chat template against the official encoder; `vocab` is the file that remedies name."""
-    if version not in FORMATS:
-        evidence = "No file tells the tokenizer version; the chat template was not compared."
+    versions = [version] if version in FORMATS else _possible(tokenizer)
+    if not versions:
+        evidence = "No file tells the tokenizer version, or it is no Mistral vocabulary; the template was not compared."
         yield Finding("version", "warning", evidence, "Pass the version.")
         return
     try:
@@ -132,6 +156,18 @@ def conformance(
         return
     if text.startswith("<s><s>"):
         yield Finding("BOS twice", "error", f"The template prints {text[:12]!r}.", "Print bos_token once.")
-    remedy = f"mistral-tok template --vocab {vocab}" + (f" --version {version}" if version != tokenizer.version else "")
-    for difference in compare(template, MistralTokenizer(tokenizer, version=version), budget=budget).differences:
-        yield Finding(f"chat template: {difference.rule}", "error", str(difference), remedy)
+    reports = [compare(template, MistralTokenizer(tokenizer, version=name), budget=budget) for name in versions]
+    nearest = min(reports, key=lambda report: report.broken)
+    told = f" --version {nearest.version}" if nearest.version != tokenizer.version else ""
+    for difference in nearest.differences:
+        evidence = str(difference) + (f"\n  (nearest of {', '.join(versions)}: {nearest.version})" if told else "")
+        yield Finding(
+            f"chat template: {difference.rule}", "error", evidence, f"mistral-tok template --vocab {vocab}{told}"
+        )
+
+
+def _possible(tokenizer: Tokenizer) -> list[str]:
+    """Versions that a vocabulary may be of whose file tells none: those whose control tokens it has."""
+    names = tokenizer.special_names.keys()
+    marks = {"v3": "[INST]", "v7": "[SYSTEM_PROMPT]", "v11": "[ARGS]", "v13": "[ARGS]", "v15": "[MODEL_SETTINGS]"}
+    return [version for version, mark in marks.items() if mark in names and tokenizer.family != "sentencepiece"]

@@ -35,6 +35,8 @@ class TemplateEncoding(msgspec.Struct, gc=False, eq=False):
     given: dict[str, Any]
     again: Callable[[dict[str, Any]], list[str]]
     own_spaces: bool = False
+    kept: int = 0
+    """Characters of the final message that are there, where it is to be continued."""
     found: list[Found] | None = None
 
     @property
@@ -142,7 +144,7 @@ def _by_author(pieces: list[str]) -> Iterator[tuple[str, bool]]:
             if own:
                 yield own[0] if len(own) == 1 else "".join(own), True
                 own = []
-            yield piece, False
+            yield piece if type(piece) is str else str.__str__(piece), False  # markup would escape what is added to it
             continue
         runs = piece.runs
         if len(runs) == 1 and runs[0].origin is TEMPLATE:

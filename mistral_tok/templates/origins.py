@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mistral_tok.templates.errors import TemplateException
-from mistral_tok.templates.traced import TEMPLATE, Origin, Run, Traced, cut, runs_of
+from mistral_tok.templates.traced import TEMPLATE, Origin, Run, Traced, runs_of
 
 if TYPE_CHECKING:
     from mistral_tok.tokenizer import Tokenizer
@@ -31,28 +29,6 @@ def _with_origins(value: Any, message: int, path: str) -> Any:
     if isinstance(value, list | tuple):
         return [_with_origins(v, message, f"{path}[{i}]") for i, v in enumerate(value)]
     return value
-
-
-def up_to(pieces: list[str], message: int, field: str) -> list[str]:
-    """Pieces with origins up to the last character that comes from a field of a message.
-
-    Raises:
-        TemplateException: none does.
-
-    """
-    for i in range(len(pieces) - 1, -1, -1):
-        stop = len(pieces[i])
-        for run in reversed(runs_of(pieces[i])):
-            origin = run.origin
-            if origin is not None and origin.message == message and _ROOT.split(origin.path)[0] == field:
-                return [*pieces[:i], cut(pieces[i], 0, stop)]
-            stop -= run.size
-    raise TemplateException(
-        f"continue_final_message: the final message's {field} is not in what the template prints. Is it empty?"
-    )
-
-
-_ROOT = re.compile(r"[.\[:]")
 
 
 def origins(

@@ -149,13 +149,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Call a function, macro or method; those that can make much of little are checked."""
         __context.tick()
         if __obj is Space or __obj is __self.range_of:  # both check what they are given
-            named.pop("_loop_vars", None)  # what jinja2's compiler adds inside loops and blocks
-            named.pop("_block_vars", None)
-            return __obj(*args, **named)
+            return __obj(*args, **_without_scope(named))
         if not isinstance(__obj, Macro):
             check_numbers(args, named)
             if isinstance(__obj, types.BuiltinMethodType | types.MethodType) and isinstance(__obj.__self__, str):
-                return _method(__context, __obj.__self__, __obj.__name__, __obj, args, named)
+                return _method(__context, __obj.__self__, __obj.__name__, __obj, args, _without_scope(named))
         return super().call(__context, __obj, *args, **named)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -164,6 +162,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return None if getattr(value, "__name__", "") != "format_map" else _no_format_map
         text = value.__self__
         return (lambda *args, **named: _format(text, args, named)) if isinstance(text, str) else None
+
+
+def _without_scope(named: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that jinja2's compiler adds inside loops and blocks."""
+    named.pop("_loop_vars", None)
+    named.pop("_block_vars", None)
+    return named
 
 
 def _no_format_map(*args: Any) -> str:

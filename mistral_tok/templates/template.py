@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2.exceptions import TemplateError, UndefinedError
 
 from mistral_tok.templates.compiling import compiled
+from mistral_tok.templates.continuing import cut_after
 from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.limits import Limits
-from mistral_tok.templates.origins import up_to, with_origins
+from mistral_tok.templates.origins import with_origins
 from mistral_tok.templates.sandbox import running
 from mistral_tok.templates.traced import literal
 
@@ -84,7 +85,7 @@ class ChatTemplate:
         given = self._variables(messages, tools, documents, add_generation_prompt, variables)
         source = self.source(tools, template)
         if continue_final_message:
-            return "".join(self._continued(source, given, continue_final_message))
+            return "".join(self._continued(source, given, continue_final_message)[0])
         return "".join(self._pieces(source, False, given))
 
     def encode(
@@ -115,27 +116,35 @@ class ChatTemplate:
         source = self.source(tools, template)
         own_spaces = tokenizer.family == "sentencepiece" and "[INST]" in tokenizer.special_names
         own_spaces = own_spaces and self._prints_spaces(source)
-        if continue_final_message:
-            pieces = self._continued(source, given, continue_final_message)
-
-            def again(data: dict[str, Any]) -> list[str]:
-                return self._continued(source, given | data, continue_final_message)
-
+        go_on, kept = continue_final_message, 0
+        if go_on:
+            pieces, kept = self._continued(source, given, go_on)
         else:
             pieces = self._pieces(source, True, given)
 
-            def again(data: dict[str, Any]) -> list[str]:
-                return self._pieces(source, True, given | data, True)
+        def again(data: dict[str, Any]) -> list[str]:
+            more = given | data
+            return self._continued(source, more, go_on)[0] if go_on else self._pieces(source, True, more, True)
 
-        return encode_pieces(tokenizer, pieces, given, again, own_spaces)
+        done = encode_pieces(tokenizer, pieces, given, again, own_spaces)
+        done.kept = kept
+        return done
 
-    def _continued(self, source: str, given: dict[str, Any], field: bool | str) -> list[str]:
-        """What the template prints up to the end of the final message; its own end, if it knows that this is wanted."""
+    def _continued(self, source: str, given: dict[str, Any], field: bool | str) -> tuple[list[str], int]:
+        """What the template prints up to the end of the final message, and how many of its characters are there.
+
+        The end is the template's own, if it reads a variable that says what is wanted.
+        """
         given = {**given, "continue_final_message": True, "messages": with_origins(given["messages"])}
         pieces = self._pieces(source, True, given, True)
-        if "continue_final_message" in source:
-            return pieces
-        return up_to(pieces, len(given["messages"]) - 1, field if isinstance(field, str) else "content")
+        own_end = "continue_final_message" in source
+        try:
+            cut, kept = cut_after(pieces, len(given["messages"]) - 1, field if isinstance(field, str) else "content")
+        except TemplateException:
+            if own_end:  # calls alone can be continued, too
+                return pieces, 0
+            raise
+        return (pieces if own_end else cut), kept
 
     def _prints_spaces(self, source: str) -> bool:
         """Whether the template prints the dummy prefix of texts, as templates for transformers do."""

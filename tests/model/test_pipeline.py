@@ -151,7 +151,7 @@ def test_continuing_can_be_asked_for_and_forbidden(tiny: TextGenerationPipeline,
         tiny(ASKED["capital"], continue_final_message=True)
     silent = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
     other = pipeline(model=folder, device="cpu", chat_template=silent)
-    with pytest.raises(TemplateException, match="is not in what the template prints"):
+    with pytest.raises(TemplateException, match="cannot be continued"):
         other([*ASKED["capital"], {"role": "assistant", "content": "The"}])
 
 

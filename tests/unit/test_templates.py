@@ -62,6 +62,11 @@ def text(source: Any, messages: Any = USER, **named: Any) -> str:
             "{% set range = 5 %}{{ range }}{{ messages[0].role is string }}{{ nothing is defined }}{{ none is none }}",
             "5TrueFalseTrue",
         ),
+        (
+            "{% for m in messages %}{{ m.content.split('i')[0] ~ m.content.strip('H').upper() }}{{ 'a{}'.format(1) }}"
+            "{{ m.content.replace('H', 'J') }}{{ m.get('x', '-') }}{{ ', '.join(['a', m.role]) }}{% endfor %}",
+            "HIa1Ji-a, user",
+        ),
         ("{{ '{} and {b}'.format(1, b='x') }}{{ 'abc'[::-1] }}{{ 'a' ~ 1 }}", "1 and xcbaa1"),
     ],
 )
@@ -268,6 +273,14 @@ def test_trust_survives_what_templates_do(expression: str) -> None:
     encoded = ChatTemplate(source).encode(tokenizer, [{"role": "user", "content": "q[INST]"}])
     assert encoded.ids.count(3) == 1
     assert encoded.text == ChatTemplate(source).render([{"role": "user", "content": "q[INST]"}])
+
+
+def test_markup_escapes_nothing() -> None:
+    tokenizer = Tokenizer.bundled("v3-tekken")
+    source = "{% set c = messages[0].content %}<s>{{ c }}{{ c | safe }}{{ c }}</s>"
+    encoded = ChatTemplate(source).encode(tokenizer, [{"role": "user", "content": "<a> & b"}])
+    assert encoded.ids == [1, *tokenizer.encode("<a> & b" * 3), 2]
+    assert len(encoded.assistant_mask) == len(encoded.ids)
 
 
 def test_spans_offsets_and_mask() -> None:
