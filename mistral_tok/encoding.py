@@ -138,6 +138,17 @@ class BatchEncoding(UserDict[str, Any]):
             raise ValueError(f"{method} needs the texts: this BatchEncoding was made from ids, pickled, or by hand.")
         return self._origin.spans(row)
 
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """0 for each id of the text, None for special tokens and padding."""
+        first, spans = self._spans("sequence_ids", batch_index)
+        ids = self.data["input_ids"]
+        width = len(ids[batch_index]) if len(ids) and hasattr(ids[0], "__len__") else len(ids)
+        return [0 if 0 <= at - first < len(spans) else None for at in range(width)]
+
+    is_fast = False
+    """No part of it is made by transformers' Rust tokenizers, whose objects `encodings` would hold."""
+    encodings = None
+
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
         """Not there: these vocabularies know no words; ValueError."""
         raise ValueError("word_ids: these vocabularies have no words. Use return_offsets_mapping or token_to_chars.")

@@ -11,6 +11,7 @@ from mistral_tok.batch import check_side
 from mistral_tok.hf_chat import Chats
 from mistral_tok.hf_files import Files
 from mistral_tok.hf_options import UNBOUNDED, refuse_unknown
+from mistral_tok.load.chat_template import in_use
 from mistral_tok.mistral import MistralTokenizer
 
 
@@ -37,12 +38,14 @@ class MistralCommonTokenizer(Chats, Files):
         truncation_side: str = "right",
         model_input_names: Sequence[str] | None = None,
         clean_up_tokenization_spaces: bool = False,
+        *,
+        chat_template: Any = None,
         **kwargs: Any,
     ) -> None:
         """Read a vocabulary file, or a folder with one.
 
         `mode` is a validation mode or its name; in `finetuning` a text ends with EOS. `model_max_length` bounds
-        truncation and padding where a call gives no `max_length`.
+        truncation and padding where a call gives no `max_length`. `chat_template` is as if set as the attribute.
 
         Raises:
             ValueError: the file is no vocabulary, or an argument is not valid.
@@ -54,6 +57,10 @@ class MistralCommonTokenizer(Chats, Files):
             raise ValueError(f"model_input_names is {model_input_names!r}; expected a list of names.")
         super().__init__(MistralTokenizer.from_file(tokenizer_path, getattr(mode, "value", mode)))
         self._path = Path(tokenizer_path)
+        self._template_folder = self._path if self._path.is_dir() else self._path.parent
+        if chat_template is None and in_use(self._template_folder):
+            chat_template = self._beside()
+        self.chat_template = chat_template
         self.name_or_path = str(tokenizer_path)
         self.model_max_length = model_max_length
         self.padding_side = check_side(padding_side, "padding_side")

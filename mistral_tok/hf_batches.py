@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
 from mistral_tok.encoding import BatchEncoding, Origin, check_tensors, torch_tensor
+from mistral_tok.hf_added import Added
 from mistral_tok.hf_options import Shape, refuse_pairs, refuse_unknown, shape_of
 from mistral_tok.hf_pad import pad_features
-from mistral_tok.hf_tokens import Tokens, is_number
+from mistral_tok.hf_tokens import is_number
 
-_NO_WORDS = " Texts are split by the vocabulary itself."
+_HINTS = {
+    "is_split_into_words": " Texts are split by the vocabulary itself.",
+    "return_token_type_ids": " There is one kind of text only.",
+    "split_special_tokens": " Control tokens never come from text; put their ids into the list yourself.",
+}
 
 
 class Wanted(NamedTuple):
@@ -26,7 +31,7 @@ class Wanted(NamedTuple):
     overflow: bool = False
 
 
-class Batches(Tokens):
+class Batches(Added):
     """Tokens with the methods that make model inputs."""
 
     padding_side: str = "left"
@@ -69,7 +74,12 @@ class Batches(Tokens):
 
         """
         place = self._place("__call__")
-        refuse_unknown(place, kwargs, _NO_WORDS if "is_split_into_words" in kwargs else "")
+        if not kwargs.get("return_token_type_ids"):  # there are none, which is what loops ask for that pass False
+            kwargs.pop("return_token_type_ids", None)
+        if kwargs.get("split_special_tokens") is not False:  # control tokens never come from text
+            kwargs.pop("split_special_tokens", None)
+        refuse_unknown(place, kwargs, _hint(kwargs))
+        text = _listed(text)
         refuse_pairs(place, text_pair=text_pair, text_target=text_target, text_pair_target=text_pair_target)
         shape = self._shape(place, padding, truncation, max_length, pad_to_multiple_of, padding_side)
         wanted = Wanted(
@@ -293,6 +303,19 @@ class Batches(Tokens):
             raise ValueError(f"`{place}`: {error}") from None
 
 
+def _hint(given: Mapping[str, Any]) -> str:
+    return next((_HINTS[name] for name in given if name in _HINTS), "")
+
+
+def _listed(text: Any) -> Any:
+    """Arrays, tensors, columns of tables and generators as lists; anything else as it is."""
+    if isinstance(text, str | list | tuple):
+        return text
+    if hasattr(text, "tolist"):
+        return text.tolist()
+    return list(text) if isinstance(text, Sequence | Iterator) and not isinstance(text, bytes | bytearray) else text
+
+
 _BY_ROW = ("input_ids", "attention_mask", "special_tokens_mask", "offset_mapping", "length")
 
 
@@ -337,26 +360,37 @@ def _as_arrays(columns: Any, rows: Rows, shape: Shape, width: int, wanted: Wante
 
 
 def _as_lists(columns: Any, rows: Rows, shape: Shape, width: int, wanted: Wanted) -> dict[str, Any]:
-    lengths = rows.lengths.tolist()
-
-    def padded(found: list[list[Any]], value: Any) -> list[list[Any]]:
-        if not shape.pads:
-            return found
-        gaps = [[value] * (width - n) for n in lengths]
-        if shape.side == "left":
-            return [gap + row for gap, row in zip(gaps, found, strict=True)]
-        return [row + gap for row, gap in zip(found, gaps, strict=True)]
-
-    data: dict[str, Any] = {}
+    listed: dict[str, tuple[list[list[Any]], Any]] = {}
     for name, (flat, pad, ends) in columns.items():
         if flat.ndim == 2:
             spans = [[tuple(span) for span in row] for row in rows.lists(flat, *[(pad, pad)] * 2)]
-            data[name] = padded(spans, (pad, pad))
+            listed[name] = spans, (pad, pad)
         else:
-            data[name] = padded(rows.lists(flat, *ends), pad)
-    if wanted.attention_mask:
-        data["attention_mask"] = padded([[1] * n for n in lengths], 0)
+            listed[name] = rows.lists(flat, *ends), pad
     if wanted.special_tokens_mask:
         first, last = [1] * (rows.head is not None), [1] * (rows.tail is not None)
-        data["special_tokens_mask"] = padded([[*first, *[0] * (n - rows.extra), *last] for n in lengths], 1)
+        text = [[0] * n for n in (rows.stops - rows.starts).tolist()]
+        listed["special_tokens_mask"] = [[*first, *zeros, *last] for zeros in text], 1
+    return padded_lists(listed, shape, width, wanted.attention_mask)
+
+
+def padded_lists(
+    columns: Mapping[str, tuple[list[list[Any]], Any]], shape: Shape, width: int, mask: bool
+) -> dict[str, list[list[Any]]]:
+    """Columns of rows as lists, `width` long if the shape pads; each comes with the value that it is padded with.
+
+    `mask` adds an attention mask behind the first column.
+    """
+    first = next(iter(columns.values()))[0]
+    if mask:
+        columns = {**columns, "attention_mask": ([[1] * len(row) for row in first], 0)}
+    if not shape.pads:
+        return {name: found for name, (found, _) in columns.items()}
+    gaps = [width - len(row) for row in first]
+    data = {}
+    for name, (found, pad) in columns.items():
+        if shape.side == "left":
+            data[name] = [[pad] * gap + row for gap, row in zip(gaps, found, strict=True)]
+        else:
+            data[name] = [row + [pad] * gap for gap, row in zip(gaps, found, strict=True)]
     return data

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
-import numpy as np
-
-from mistral_tok.batch import Rows, check_side, ragged
+from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.openai import continued
 from mistral_tok.chat.requests import ChatCompletionRequest
-from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.encoding import BatchEncoding, check_tensors, torch_tensor
-from mistral_tok.hf_batches import Batches, Wanted, laid_out
+from mistral_tok.hf_batches import Wanted, laid_out, padded_lists
 from mistral_tok.hf_media import adapted, audio_of, pixels
-from mistral_tok.hf_options import refuse_unknown
+from mistral_tok.hf_options import Shape, refuse_unknown
+from mistral_tok.hf_template import Laid, Templates
 
 
-class Chats(Batches):
+class Chats(Templates):
     """Batches with the method for conversations."""
 
     def apply_chat_template(
         self,
         conversation: Any,
         tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None = None,
-        continue_final_message: bool = False,
+        continue_final_message: bool | str = False,
         tokenize: bool = True,
         padding: Any = False,
         truncation: bool = False,
@@ -34,70 +32,138 @@ class Chats(Batches):
         return_tensors: Any = None,
         return_dict: bool = False,
         *,
+        chat_template: str | None = None,
         add_generation_prompt: bool = False,
         return_assistant_tokens_mask: bool = False,
         reasoning_effort: str | None = None,
-        documents: None = None,
+        documents: Sequence[Any] | None = None,
         allow_urls: bool = False,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Turn a conversation, or a list of them, into ids.
 
         A conversation is a list of messages (dicts as in OpenAI's format, or objects) or a request, ours or
-        mistral-common's; it is never changed. Tools are dicts or Python functions. Without `return_dict` the ids are
-        returned alone; with it a BatchEncoding, which has `pixel_values` and `image_sizes` or `audio` where there are
-        any, and `assistant_masks` (1 for ids that the assistant wrote) with `return_assistant_tokens_mask`.
-        `tokenize=False` gives text with control tokens shown: to look at, not to encode.
+        mistral-common's; it is never changed. Tools are dicts or Python functions. The ids are returned alone, or with
+        `return_dict` in a BatchEncoding with `pixel_values` and `image_sizes` or `audio` where there are any, and
+        `assistant_masks` (1 for what the assistant wrote) if asked for. `tokenize=False` gives text to look at.
 
-        Mistral's layouts open the assistant's turn by ending the user's, so `add_generation_prompt` adds nothing; it
-        is refused where it cannot hold, behind an assistant's message. `continue_final_message` leaves the end of
-        the last assistant message open. Images and recordings are read from http addresses with `allow_urls` only.
+        The official encoder does it, unless `chat_template` (a text, or the name of one) is passed or was set: then a
+        Jinja template does, whose variables are `documents` and other keyword arguments; see `hf_template`. As a user's
+        turn ends where the assistant's begins, `add_generation_prompt` only refuses a conversation that ends with the
+        assistant; `continue_final_message` leaves that end open. Http addresses are read with `allow_urls` only.
 
         Raises:
             ValueError: an argument is not supported, or arguments contradict each other.
             MistralCommonException: the conversation is not valid; the message names the place.
+            TemplateException: the template fails, or refuses the conversation.
 
         """
         place = self._place("apply_chat_template")
-        refuse_unknown(place, kwargs)
-        if documents:
-            raise ValueError(f"`{place}` does not support `documents`: put them into the messages, as text.")
-        if not isinstance(truncation, bool):
-            raise ValueError(f"`{place}`: truncation is {truncation!r}; expected True or False.")
-        if add_generation_prompt and continue_final_message:
-            raise ValueError(f"`{place}`: add_generation_prompt and continue_final_message exclude each other.")
-        if return_assistant_tokens_mask and not (return_dict and tokenize):
+        mask = return_assistant_tokens_mask
+        _check_options(place, truncation, add_generation_prompt, bool(continue_final_message))
+        if mask and not (return_dict and tokenize):
             raise ValueError(f"`{place}`: return_assistant_tokens_mask needs return_dict=True and tokenize=True.")
         kind = check_tensors(return_tensors)
-        shape = self._shape(place, padding, truncation, max_length, None, None)
+        sizes = {"padding": padding, "truncation": truncation, "max_length": max_length, **(tokenizer_kwargs or {})}
+        shape = self._chat_shape(place, **sizes)
         conversations, single = _conversations(place, conversation)
-        if add_generation_prompt:
+        asked = {"tools": tools, "documents": documents, "reasoning_effort": reasoning_effort, **kwargs}
+        asked |= {"continue_final_message": continue_final_message, "add_generation_prompt": add_generation_prompt}
+        done = self._laid_out(place, conversations, chat_template, asked, mask, tokenize, allow_urls)
+        if not tokenize:
+            return done[0].text if single else [laid.text for laid in done]
+        return self._batch_of(done, shape, kind, single, return_dict, mask)
+
+    def _chat_shape(
+        self,
+        place: str,
+        *,
+        padding: Any,
+        truncation: Any,
+        max_length: Any,
+        pad_to_multiple_of: Any = None,
+        padding_side: Any = None,
+        **kwargs: Any,
+    ) -> Shape:
+        """The shape of a batch of conversations; what only `tokenizer_kwargs` can say comes last."""
+        refuse_unknown(f"{place}(tokenizer_kwargs=…)", kwargs)
+        return self._shape(place, padding, truncation, max_length, pad_to_multiple_of, padding_side)
+
+    def _laid_out(
+        self,
+        place: str,
+        conversations: Sequence[Any],
+        chat_template: str | None,
+        asked: dict[str, Any],
+        mask: bool,
+        tokenize: bool,
+        allow_urls: bool,
+    ) -> list[Laid]:
+        """Conversations as the official encoder or a template writes them."""
+        source = self._chosen(chat_template, asked["tools"])
+        if source is not None:
+            return self._by_template(place, source, conversations, asked, mask, tokenize)
+        refuse_unknown(place, {name: value for name, value in asked.items() if name not in _KNOWN})
+        if asked["documents"]:
+            raise ValueError(f"`{place}` does not support `documents`: put them into the messages, as text.")
+        if asked["continue_final_message"] not in (True, False, "content"):
+            raise ValueError(f"`{place}`: continue_final_message is {asked['continue_final_message']!r}; give True.")
+        if asked["add_generation_prompt"]:
             _check_prompt(place, conversations)
-        finetuning = self.mode == "finetuning"
-        requests = [_request(c, tools, continue_final_message, reasoning_effort, finetuning) for c in conversations]
+        requests = [_request(conversation, asked, self.mode == "finetuning") for conversation in conversations]
         if allow_urls:
             done = [self.tokenizer.encode_chat_completion(request, allow_urls=True) for request in requests]
         else:
             done = self.tokenizer.encode_batch(requests)
-        if not tokenize:
-            texts = self._texts([found.tokens for found in done], False, False)
-            return texts[0] if single else texts
-        flat, splits = ragged([found.tokens for found in done])
-        rows = Rows.of(splits)
-        if shape.cut and shape.max_length is not None:
-            rows = rows.truncated(shape.max_length, check_side(self.truncation_side, "truncation_side"))
-        columns: dict[str, Any] = {"input_ids": (flat, self.pad_token_id, (None, None))}
-        if return_assistant_tokens_mask:
-            mask = np.fromiter(chain.from_iterable(found.assistant_mask for found in done), np.int64, len(flat))
-            columns["assistant_masks"] = (mask, 0, (None, None))
-        data = laid_out(columns, rows, shape, kind, Wanted(return_dict and self._wants_mask(None)))
-        if kind == "pt":
-            data = {name: torch_tensor(value) for name, value in data.items()}
-        if single and kind is None:
-            data = {name: value[0] for name, value in data.items()}
+        texts = itertools.repeat("") if tokenize else self._texts([found.tokens for found in done], False, False)
+        return [
+            Laid(found.tokens, found.assistant_mask if mask else [], text, found.images, found.audios)
+            for found, text in zip(done, texts, strict=False)
+        ]
+
+    def _batch_of(
+        self, done: Sequence[Laid], shape: Shape, kind: str | None, single: bool, return_dict: bool, mask: bool
+    ) -> Any:
+        """The ids of conversations brought into shape."""
+        ids, masks = [laid.ids for laid in done], [laid.assistant_mask for laid in done]
+        limit = shape.max_length if shape.cut else None
+        side = check_side(self.truncation_side, "truncation_side")
+        with_mask = Wanted(return_dict and self._wants_mask(None))
+        if kind is None:
+            listed: dict[str, tuple[list[list[int]], int]] = {"input_ids": (_cut(ids, limit, side), self.pad_token_id)}
+            if mask:
+                listed["assistant_masks"] = _cut(masks, limit, side), 0
+            widths = list(map(len, listed["input_ids"][0]))
+            width = width_of(widths, shape.padding != "max_length", shape.max_length, shape.multiple)
+            data: dict[str, Any] = padded_lists(listed, shape, width, with_mask.attention_mask)
+            data = {name: value[0] for name, value in data.items()} if single else data
+        else:
+            flat, splits = ragged(ids)
+            rows = Rows.of(splits)
+            rows = rows if limit is None else rows.truncated(limit, side)
+            columns: dict[str, Any] = {"input_ids": (flat, self.pad_token_id, (None, None))}
+            if mask:
+                columns["assistant_masks"] = ragged(masks)[0], 0, (None, None)
+            data = laid_out(columns, rows, shape, kind, with_mask)
+            data = {name: torch_tensor(value) for name, value in data.items()} if kind == "pt" else data
         if not return_dict:
             return data["input_ids"]
         return BatchEncoding(data | _media(done, kind), tokenizer=self._core)
+
+
+def _check_options(place: str, truncation: Any, prompt: bool, go_on: bool) -> None:
+    if not isinstance(truncation, bool):
+        raise ValueError(f"`{place}`: truncation is {truncation!r}; expected True or False.")
+    if prompt and go_on:
+        raise ValueError(f"`{place}`: add_generation_prompt and continue_final_message exclude each other.")
+
+
+def _cut(rows: list[list[int]], limit: int | None, side: Side) -> list[list[int]]:
+    """Rows of at most `limit` ids, what is too many taken from `side`."""
+    if limit is None:
+        return rows
+    return [row[:limit] if side == "right" else row[max(0, len(row) - limit) :] for row in rows]
 
 
 def _conversations(place: str, given: Any) -> tuple[Sequence[Any], bool]:
@@ -129,8 +195,12 @@ def _check_prompt(place: str, conversations: Sequence[Any]) -> None:
             )
 
 
-def _request(conversation: Any, tools: Any, go_on: bool, effort: str | None, weights: bool) -> Any:
+_KNOWN = ("tools", "documents", "reasoning_effort", "continue_final_message", "add_generation_prompt")
+
+
+def _request(conversation: Any, asked: Mapping[str, Any], weights: bool) -> Any:
     """What the conversation tokenizer takes: a dict in OpenAI's format for plain messages, else a request."""
+    tools, go_on, effort = asked["tools"], asked["continue_final_message"], asked["reasoning_effort"]
     if isinstance(conversation, list | tuple) and all(isinstance(message, dict) for message in conversation):
         request: dict[str, Any] = {"messages": [adapted(message) for message in conversation]}
         if tools is not None:
@@ -145,7 +215,7 @@ def _request(conversation: Any, tools: Any, go_on: bool, effort: str | None, wei
     accepted: ChatCompletionRequest = accept(conversation, tools, weights=weights)
     accepted.messages = continued(accepted.messages, go_on)
     if effort is not None:
-        accepted.reasoning_effort = effort  # type: ignore[assignment]
+        accepted.reasoning_effort = effort
     return accepted
 
 
@@ -159,7 +229,7 @@ def _tool(tool: Any) -> Any:
     return tool.to_openai()
 
 
-def _media(done: Sequence[Tokenized], kind: str | None) -> dict[str, Any]:
+def _media(done: Sequence[Laid], kind: str | None) -> dict[str, Any]:
     """Images and recordings of all conversations, in order."""
     images = [image for found in done for image in found.images]
     audios = [audio for found in done for audio in found.audios]

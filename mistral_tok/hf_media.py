@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from mistral_tok.encoding import torch_tensor
+
+_BASE64 = "data:image/unk;base64,"
+_LONGEST_PATH = 4096
 
 
 def adapted(message: dict[str, Any]) -> dict[str, Any]:
@@ -31,19 +35,28 @@ def _chunk(chunk: Any) -> Any:
     if kind == "image":
         return {"type": "image_url", "image_url": {"url": _image(chunk)}}
     if kind == "audio":
-        return {"type": "audio_url", "audio_url": {"url": _address(chunk, "Audio", "")}}
+        held = chunk.get("audio")
+        return {"type": "audio_url", "audio_url": {"url": _held(held, "") or _address(chunk, "Audio", "")}}
     return chunk
 
 
 def _image(chunk: Mapping[str, Any]) -> str:
     held = chunk.get("image")
-    if held is None:
-        return _address(chunk, "Image", "data:image/unk;base64,")
-    if isinstance(held, str) and held.startswith(("http://", "https://", "file://", "data:")):
-        return held
+    if held is None or isinstance(held, str | os.PathLike):
+        return _held(held, _BASE64) or _address(chunk, "Image", _BASE64)
     from mistral_tok.chat.image import data_url
 
     return data_url(held)
+
+
+def _held(value: Any, header: str) -> str | None:
+    """Where a medium lies that a chunk names by its own type: an address, a path, or base64 text."""
+    if not isinstance(value, str | os.PathLike):
+        return None
+    text = os.fspath(value)
+    if text.startswith(("http://", "https://", "file://", "data:")):
+        return text
+    return Path(text).resolve().as_uri() if len(text) < _LONGEST_PATH and os.path.isfile(text) else header + text
 
 
 def _address(chunk: Mapping[str, Any], name: str, header: str) -> str:

@@ -82,15 +82,33 @@ class Tokens:
         """The name of the token that begins a sequence."""
         return self._core.piece(self.bos_token_id)
 
+    @bos_token.setter
+    def bos_token(self, value: str) -> None:
+        self._keep_role("bos_token", value)
+
     @property
     def eos_token(self) -> str:
         """The name of the token that ends a sequence."""
         return self._core.piece(self.eos_token_id)
 
+    @eos_token.setter
+    def eos_token(self, value: str) -> None:
+        self._keep_role("eos_token", value)
+
     @property
     def unk_token(self) -> str | None:
         """The name of the unknown token."""
         return None if self.unk_token_id is None else self._core.piece(self.unk_token_id)
+
+    @unk_token.setter
+    def unk_token(self, value: str) -> None:
+        self._keep_role("unk_token", value)
+
+    def _keep_role(self, role: str, value: str) -> None:
+        """Refuse another token than the vocabulary's own, by which conversations are laid out."""
+        own = getattr(self, role)
+        if value != own:
+            raise ValueError(f"{role} is {own!r} in this vocabulary and cannot become {value!r}; only pad_token can.")
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -222,6 +240,7 @@ class Tokens:
         Control tokens are shown by name, or left out with `skip_special_tokens`. As in the libraries that this
         interface is known from, SentencePiece files show all pieces as they are (`▁`) while control tokens are shown.
         """
+        kwargs.pop("spaces_between_special_tokens", None)  # there are none either way
         refuse_unknown(self._place("decode"), kwargs)
         rows = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
         if isinstance(rows, list | tuple) and rows and not is_number(rows[0]):
@@ -236,6 +255,7 @@ class Tokens:
         **kwargs: Any,
     ) -> list[str]:
         """The text of each row of ids, as `decode` gives it; a flat list of ids is one row."""
+        kwargs.pop("spaces_between_special_tokens", None)
         refuse_unknown(self._place("batch_decode"), kwargs)
         rows = sequences.tolist() if hasattr(sequences, "tolist") else list(sequences)
         if rows and is_number(rows[0]):

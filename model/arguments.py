@@ -119,7 +119,7 @@ class Options:
                 raise GenerateError(f"logits_processors has {processor!r}, which cannot be called with ids and logits.")
 
     def processors(self, prompt: int, start: Tensor | None, device: torch.device) -> list[Processor]:
-        """What is done to logits, in sequence; `prompt` columns come before the first new token, see `processors`."""
+        """What is done to logits, in sequence; `prompt` columns come before the first new token, see there."""
         found: list[Processor] = []
         if self.repetition_penalty != 1:
             found.append(RepetitionPenalty(self.repetition_penalty, start))
@@ -128,9 +128,10 @@ class Options:
         if self.min_new_tokens and self.stop_token_ids:
             stops = torch.tensor(sorted(self.stop_token_ids), device=device)
             found.append(MinNewTokens(self.min_new_tokens, prompt, stops))
-        return [*found, *self.logits_processors, *(self._warpers() if self.do_sample else ())]
+        return [*found, *self.logits_processors]
 
-    def _warpers(self) -> list[Processor]:
+    def warpers(self) -> list[Processor]:
+        """What is done after that if tokens are drawn."""
         found: list[Processor] = []
         if self.temperature != 1:
             found.append(Temperature(self.temperature))

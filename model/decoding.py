@@ -17,7 +17,7 @@ from .arguments import Options, Prompt
 from .cache import Cache
 from .errors import CacheError, GenerateError
 from .processors import Processor
-from .sampling import INVALID, Draws, draw, greedy, logprobs
+from .sampling import INVALID, Draws, greedy, logprobs, sample
 
 if TYPE_CHECKING:
     from .modeling import MistralForCausalLM
@@ -76,6 +76,7 @@ class Steps(Iterator[Step]):
         self._padded = not owned and rows > 1
         self._inference = owned or (cache is not None and cache.inference)
         self._draws = Draws(seeds, self._device) if options.do_sample else None
+        self._warpers = options.warpers()
         self._done: Tensor | None = None  # (rows,) of the batch, while a finished row is among them
         self._processors = self._processors_of(self._start)
         self._argmax = not self._processors and self._draws is None
@@ -112,11 +113,11 @@ class Steps(Iterator[Step]):
                 return self._advance()
             except BaseException:
                 self.close()
-                self._crop()
+                self._undo()
                 raise
 
-    def _crop(self) -> None:
-        """Make the cache forget columns that are not to count."""
+    def _undo(self) -> None:
+        """Make the cache forget a pass that was broken off."""
         if self._cache is not None and self._cache.seen != self._run:
             try:
                 self._cache.crop(self._run)
@@ -191,7 +192,7 @@ class Steps(Iterator[Step]):
             shape, logits = logits.shape, processor(ids, logits)
             if not isinstance(logits, Tensor) or logits.shape != shape:
                 raise GenerateError(f"{processor!r} did not return logits of shape {tuple(shape)}.")
-        return greedy(logits) if numbers is None else draw(logits, numbers)
+        return greedy(logits) if numbers is None else sample(logits.float(), numbers, self._warpers)
 
     def _step(self) -> Step:
         rows = len(self._made)

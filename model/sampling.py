@@ -10,8 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .processors import Processor, TopK
+
 BLOCK = 64
 """Random numbers made at once for each row."""
+
+FEW = 8
+"""Times that what `TopK` keeps must fit into the vocabulary to be looked at by itself."""
+
+NO_IDS = torch.empty(0, 0, dtype=torch.long)
+"""What warpers are called with, for they do not look at the ids."""
 
 INVALID = -1
 """Stands for a token where the logits are no numbers or leave no choice."""
@@ -28,9 +36,52 @@ def greedy(logits: Tensor) -> tuple[Tensor, list[int]]:
         found = table.argmax(-1)  # the place of a NaN, if there is any
         listed = [t if math.isfinite(table.item(row, t)) else INVALID for row, t in enumerate(found.tolist())]
         return torch.from_numpy(found), listed
-    largest = logits.max(-1)
-    tokens = torch.where(largest.values.isfinite(), largest.indices, INVALID)
+    tokens = largest(logits)
     return tokens, tokens.tolist()
+
+
+def largest(logits: Tensor) -> Tensor:
+    """What `greedy` does on a GPU: (rows,) ids found without waiting for anything."""
+    found = logits.max(-1)
+    return torch.where(found.values.isfinite(), found.indices, INVALID)
+
+
+def sample(logits: Tensor, numbers: Tensor, warpers: Sequence[Processor]) -> tuple[Tensor, list[int]]:
+    """Let `warpers` shape the distributions (rows, vocabulary), and draw by `numbers` as `draw` does.
+
+    Where one of them keeps few tokens, only those are looked at from there on: on the CPU, going through the whole
+    vocabulary is what drawing costs.
+    """
+    for i, warper in enumerate(warpers):
+        if isinstance(warper, TopK) and logits.device.type == "cpu" and FEW * warper.k < logits.shape[1]:
+            found = _sample_few(logits, numbers, warpers[:i], warper.k, warpers[i + 1 :])
+            if found is not None:
+                return found
+    for warper in warpers:
+        logits = warper(NO_IDS, logits)
+    return draw(logits, numbers)
+
+
+def _sample_few(
+    logits: Tensor, numbers: Tensor, before: Sequence[Processor], k: int, after: Sequence[Processor]
+) -> tuple[Tensor, list[int]] | None:
+    """`sample` among the `k` likeliest tokens; None if the next one is as likely, and so would be kept as well.
+
+    `before` changes logits one by one and keeps their sequence.
+    """
+    values, places = logits.topk(k + 1)
+    for warper in before:
+        values = warper(NO_IDS, values)
+    if not bool((values[:, -2] > values[:, -1]).all()):
+        return None
+    places, turned = places[:, :-1].sort()  # in the vocabulary's sequence, as `draw` goes through it
+    values = values.gather(1, turned)
+    for warper in after:
+        values = warper(NO_IDS, values)
+    chosen = draw(values, numbers)[1]
+    rows = zip(places.numpy(), chosen, strict=True)
+    tokens = [INVALID if place == INVALID else row.item(place) for row, place in rows]
+    return torch.tensor(tokens), tokens
 
 
 def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
@@ -43,15 +94,20 @@ def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
     if logits.device.type == "cpu":
         listed = [_interval(*row) for row in zip(edges.numpy(), numbers.tolist(), strict=True)]
         return torch.tensor(listed), listed
-    total = edges[:, -1:]
-    point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
-    tokens = torch.where(total.isfinite(), places, INVALID)[:, 0]
+    tokens = intervals(edges, numbers)
     return tokens, tokens.tolist()
 
 
+def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
+    """What `draw` does on a GPU: the interval of each row (rows, vocabulary) into which its number falls."""
+    total = edges[:, -1:]
+    point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
+    return torch.where(total.isfinite(), places, INVALID)[:, 0]
+
+
 def _interval(edges: Any, number: float) -> int:
-    """The place of `number` times the last edge among `edges`, a NumPy array (vocabulary,)."""
+    """The same for one row, a NumPy array (vocabulary,)."""
     total = edges.item(-1)
     if not math.isfinite(total):
         return INVALID

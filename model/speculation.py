@@ -58,7 +58,8 @@ class LookupSteps(Steps):
             own = chosen[i * kept : (i + 1) * kept]
             self._verify(i, feed[i], known[i], logits[i], own, step)
         self._run = min(self._ends(i) for i in going) - 1
-        self._crop()
+        if self._cache is not None:
+            self._cache.crop(self._run)
         step.finished = list(self.finished)
         return step
 

@@ -133,7 +133,7 @@ def variant_path(name: str, *, entries: int = 131072 - 1000) -> Path:
         **sections,
     }
     path = Path(_folder().name) / f"{name}-{entries}" / "tekken.json"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(data), encoding="utf-8")
     return path
 

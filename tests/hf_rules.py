@@ -131,8 +131,9 @@ def return_dict(call: Call, mine: Answer, theirs: Answer) -> Pair:
 
 
 def generation_prompt(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    words = theirs.get("message", "")
     return _covered(
-        "add_generation_prompt" in _kwargs(call) and "add_generation_prompt" in theirs.get("message", ""), mine
+        any(name in _kwargs(call) and name in words for name in ("add_generation_prompt", "documents")), mine
     )
 
 
@@ -181,6 +182,55 @@ def language_prefix(call: Call, mine: Answer, theirs: Answer) -> Pair:
 def removing_all(call: Call, mine: Answer, theirs: Answer) -> Pair:
     count = _kwargs(call).get("num_tokens_to_remove", 0)
     return _covered(count >= len(call["args"][0]) or (count <= 0 and "error" in mine), mine)
+
+
+def _addresses(call: Call) -> bool:
+    return "{server}" in str(call["args"])
+
+
+def http_addresses(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered(_addresses(call) and "is not fetched" in mine.get("message", ""), mine)
+
+
+def image_padding(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    tensors = _kwargs(call).get("return_tensors") in ("np", "pt")
+    words = ("inhomogeneous", "same shape", "expected sequence of length")
+    return _covered(tensors and any(part in theirs.get("message", "") for part in words), mine)
+
+
+def image_sizes(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    found = mine.get("ok")
+    there = isinstance(found, dict) and "image_sizes" in found
+    return (_without(mine, "image_sizes"), theirs) if there else None
+
+
+def audio_beside_tensors(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered(_kwargs(call).get("return_tensors") and theirs.get("error") == "NotImplementedError", mine)
+
+
+def audio_files(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered("librosa" in theirs.get("message", ""), mine)
+
+
+def audio_as_text(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered("'input_audio': '" in str(call["args"]) and theirs.get("error") == "ValidationError", mine)
+
+
+def chunks_without_type(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered("missing required field `type`" in mine.get("message", ""), mine)
+
+
+def chat_templates(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered(call["member"] != "apply_chat_template" or "chat_template" in _kwargs(call), mine)
+
+
+def fixed_vocabulary(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    return _covered(True, mine)
+
+
+def arguments_that_change_nothing(call: Call, mine: Answer, theirs: Answer) -> Pair:
+    names = {"return_token_type_ids", "split_special_tokens", "spaces_between_special_tokens", "tokenizer_kwargs"}
+    return _covered(names & _kwargs(call).keys(), mine)
 
 
 def rule(name: str) -> Rule:

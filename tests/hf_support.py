@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
-from functools import cache
+import tempfile
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "differential"))
+from chat_support import png, variant_path, wav
 from hf_worker import Calls
 
 from mistral_tok import MistralCommonTokenizer
@@ -22,6 +28,7 @@ from mistral_tok.load import bundled_path
 WORKER = Path(__file__).resolve().parent / "differential" / "hf_worker.py"
 VERSIONS = ("newest", "4.56.2")
 NAMES = ("v1", "v3", "v7", "v3-tekken-mm")
+HEARING = "v7-tekken-audio"
 
 
 def python_of(version: str) -> str | None:
@@ -71,13 +78,49 @@ def ours() -> Calls:
 
 
 def file(name: str) -> str:
-    """The path of a bundled vocabulary."""
-    return str(bundled_path(name))
+    """The path of a bundled vocabulary, or of one made for tests."""
+    return _variant(name) if name == HEARING else str(bundled_path(name))
+
+
+@cache
+def _variant(name: str) -> str:
+    return str(variant_path(name))
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keep the test output clean."""
+
+
+@cache
+def media() -> dict[str, str]:
+    """What stands for `{name}` in calls: a picture and a recording as base64, and where they lie."""
+    folder = Path(_folder().name)
+    found = {"wide": png(32, 16), "high": png(16, 32), "sound": wav(1600, 16000, 1)}
+    for name, data in found.items():
+        (folder / name).write_bytes(base64.b64decode(data))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    return {**found, "folder": str(folder), "server": f"http://127.0.0.1:{server.server_port}"}
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="hf-media-")
+
+
+def filled(value: Any) -> Any:
+    """A copy of a call with media in the places of their names."""
+    if isinstance(value, str):
+        return re.sub(r"\{(\w+)\}", lambda found: media()[found[1]], value) if "{" in value[:60] else value
+    if isinstance(value, dict):
+        return {key: filled(part) for key, part in value.items()}
+    return [filled(part) for part in value] if isinstance(value, list) else value
 
 
 def answers(peer: Peer, call: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What we and what transformers make of a call; the vocabulary is given by name."""
-    there = {**call, "file": file(call["file"])}
+    there = {**(filled(call) if call["member"] == "apply_chat_template" else call), "file": file(call["file"])}
     mine = json.loads(json.dumps(ours().answer(json.loads(json.dumps(there)))))
     return mine, peer.answer(there)
 
@@ -167,7 +210,41 @@ CHAT: dict[str, st.SearchStrategy[Any]] = {
     "max_length": OPTIONS["max_length"],
     "return_tensors": OPTIONS["return_tensors"],
     "documents": st.sampled_from([None, [{"title": "t"}]]),
+    "chat_template": st.sampled_from([None, None, "{% for m in messages %}{{ m.content }}{% endfor %}"]),
 }
+
+
+PICTURES: list[dict[str, Any]] = [
+    {"type": "image", "base64": "{wide}"},
+    {"type": "image", "base64": "data:image/png;base64,{high}"},
+    {"type": "image", "path": "{folder}/wide"},
+    {"type": "image", "url": "file://{folder}/high"},
+    {"type": "image", "url": "{server}/wide"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,{wide}"}},
+    {"type": "image_url", "image_url": "data:image/png;base64,{high}"},
+    {"type": "image"},
+    {"text": "no type"},
+]
+SOUNDS: list[dict[str, Any]] = [
+    {"type": "input_audio", "input_audio": {"data": "{sound}", "format": "wav"}},
+    {"type": "input_audio", "input_audio": "{sound}"},
+    {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,{sound}"}},
+    {"type": "audio_url", "audio_url": {"url": "{server}/sound"}},
+    {"type": "audio", "base64": "{sound}"},
+    {"type": "audio", "path": "{folder}/sound"},
+    {"type": "audio"},
+]
+
+
+@st.composite
+def media_calls(draw: st.DrawFn) -> dict[str, Any]:
+    """A call of `apply_chat_template` with pictures or recordings."""
+    name, chunks = draw(st.sampled_from([("v3-tekken-mm", PICTURES), (HEARING, SOUNDS), ("v3", PICTURES)]))
+    some = st.lists(st.sampled_from(chunks), min_size=1, max_size=3)
+    message = some.map(lambda found: [{"role": "user", "content": [*found, {"type": "text", "text": "What?"}]}])
+    chats = draw(st.one_of(message, st.lists(message, min_size=1, max_size=2)))
+    known = {key: CHAT[key] for key in ("padding", "return_tensors", "tokenize")} | {"return_dict": st.booleans()}
+    return {"file": name, "member": "apply_chat_template", "args": [chats], "kwargs": draw(options(known))}
 
 
 @st.composite

@@ -28,6 +28,25 @@ WILD = {
     "thinking": "{% for m in messages %}{% if '</think>' in m.content %}{{ m.content.split('</think>')[-1].lstrip() }}"
     "{% else %}[INST]{{ m.content[:4] + m.content[4:] }}[/INST]{% endif %}{{ '%s|%s' | format(m.role, m.content) }}"
     "{% endfor %}",
+    "roles": "{{ bos_token }}{% for m in messages %}{{ '[' ~ m.role | upper ~ ']' }}{{ m.get('name', '') }}"
+    "{{ '<' + m.role + '>' }}{{ '[IN' ~ m.content ~ 'ST]' }}{% endfor %}{{ eos_token }}",
+    "items": "{% for m in messages %}{% for k, v in m.items() %}[INST]{{ k }}={{ v }}[/INST]{% endfor %}{% endfor %}"
+    "{% for d in documents or [] %}{{ d.items() | list | string }}{% for k in d | sort %}{{ k ~ d[k] }}{% endfor %}"
+    "{% endfor %}{{ variable }}{{ [variable] | tojson }}",
+    "calls": "{% for m in messages %}{% if m.tool_calls %}[TOOL_CALLS]{% for c in m.tool_calls %}{{ c.function.name }}"
+    "{{ c.id }}{% if c.function.arguments is mapping %}{% for k, v in c.function.arguments | items %}"
+    "{{ k ~ ':' ~ v | tojson }}{% endfor %}{% endif %}{{ c.function.arguments | tojson(indent=1) }}{% endfor %}"
+    "{{ eos_token }}{% else %}{{ m.content if m.content is string else m.content | map(attribute='text') | join }}"
+    "{% endif %}{% endfor %}{% for t in tools or [] %}{% set f = t.function %}{{ f.name ~ f.description }}"
+    "{{ '%-9s' % f.description }}{{ f.parameters | dictsort }}{% endfor %}",
+    "methods": "{% for m in messages %}{% set t = m.content if m.content is string else m.content[0].text %}"
+    "{{ t.replace('[', '[').strip('<').title() }}{{ t | replace('</s>', eos_token) }}{{ t.split('x')[0] + '</s>' }}"
+    "{{ t.partition(']')[0] ~ ']' }}{{ t | indent(2) | trim }}{{ (t ~ '') * 2 }}{{ t[::-1][::-1] }}{{ t | safe }}"
+    "{{ '{}{}'.format(t, '[INST]') }}{{ t | first ~ t[1:] }}{{ t | list | join }}{{ t | wordwrap(9) }}{% endfor %}",
+    "marks": "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}"
+    "{% endgeneration %}{% else %}{% set ns = namespace(t='[INST]') %}"
+    "{% for c in ([m.content] if m.content is string else m.content) %}"
+    "{% set ns.t = ns.t ~ (c if c is string else c.text) %}{% endfor %}{{ ns.t ~ '[/INST]' }}{% endif %}{% endfor %}",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
+from mistral_tok.load.chat_template import FILE, FOLDER, read_config, read_template
 from mistral_tok.load.hf_pipeline import Step
 from mistral_tok.load.hf_roles import template_tokens
-from mistral_tok.load.locate import BESIDE_NAME, HUGGING_FACE_NAME, TEKKEN_NAME, WANTED, choose
+from mistral_tok.load.locate import HUGGING_FACE_NAME, TEKKEN_NAME, WANTED, choose
 from mistral_tok.pipelines.prompts import OfficialPrompts, Prompts, TemplatePrompts
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Told how much of the weights is read, and how much there is."""
 
-TEMPLATE_NAME = "chat_template.jinja"
-BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", TEMPLATE_NAME)
+BESIDE = (TEKKEN_NAME, "tokenizer*", "*.model.v*", FILE, f"{FOLDER}/*.jinja")
 """Files of a repository that are fetched beside the weights."""
 
 
@@ -119,6 +118,7 @@ def _given(tokenizer: Any, chat_template: Any) -> Prompts:
     from mistral_tok.tokenizer import Tokenizer
 
     if isinstance(tokenizer, MistralCommonTokenizer):
+        chat_template = chat_template or tokenizer._own_template  # one that was set decides there, too
         tokenizer = tokenizer.tokenizer
     if isinstance(tokenizer, MistralTokenizer):
         return _official(tokenizer, chat_template)
@@ -159,7 +159,7 @@ def _beside(place: Path, chat_template: Any) -> Prompts:
     if place.is_dir() and HUGGING_FACE_NAME in names:  # a bare tokenizer.model lacks the tokens that were added to it
         name = HUGGING_FACE_NAME
     bos = name != HUGGING_FACE_NAME or _adds_bos(folder)
-    return _by_template(Tokenizer.from_file(folder / name), chat_template or _template_beside(folder), bos)
+    return _by_template(Tokenizer.from_file(folder / name), chat_template or read_template(folder), bos)
 
 
 def _agree(official: Path, gguf: Path) -> bool:
@@ -205,23 +205,6 @@ def _template(tokenizer: Tokenizer, source: Any) -> ChatTemplate | None:
     return ChatTemplate(source, bos_token=bos, eos_token=eos)
 
 
-def _template_beside(folder: Path) -> Any:
-    """The chat template in a file of its own, or in the settings of the tokenizer."""
-    own = folder / TEMPLATE_NAME
-    return own.read_text(encoding="utf-8") if own.is_file() else _settings(folder).get("chat_template")
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / BESIDE_NAME
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise VocabularyError(f"{path}: not JSON: {error}. Fetch the file again.") from None
-    return found if isinstance(found, dict) else {}
-
-
 class _PostProcessor(msgspec.Struct):
     """The part of a `tokenizer.json` that says what is put around a text."""
 
@@ -230,7 +213,7 @@ class _PostProcessor(msgspec.Struct):
 
 def _adds_bos(folder: Path) -> bool:
     """Whether a text begins with BOS, as the files of a Hugging Face tokenizer say."""
-    setting = _settings(folder).get("add_bos_token")
+    setting = read_config(folder).get("add_bos_token")
     if isinstance(setting, bool):
         return setting
     path = folder / HUGGING_FACE_NAME

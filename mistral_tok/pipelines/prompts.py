@@ -86,10 +86,10 @@ class TemplatePrompts:
         if not go_on:
             done = self.template.encode(self.tokenizer, messages, tools=tools, add_generation_prompt=True, **options)
             return Prompt(done.ids, [])
-        done, kept = self.template.encode_continued(self.tokenizer, messages, tools=tools, **options)
+        done = self.template.encode(self.tokenizer, messages, tools=tools, continue_final_message=True, **options)
         special = self.tokenizer.special_ids
         first = next((i for i in range(len(done.ids), 0, -1) if done.ids[i - 1] in special), 0)
-        return Prompt(done.ids, done.ids[first:], kept)
+        return Prompt(done.ids, done.ids[first:], done.kept)
 
     def parser(self) -> StreamParser:
         """Reads one answer."""

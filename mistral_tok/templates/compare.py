@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mistral_tok.chat.formats import FORMATS
 from mistral_tok.errors import MistralCommonException
 from mistral_tok.mistral import MistralTokenizer
-from mistral_tok.templates.encoding import encode_pieces
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.probes import Request, probes, variations
 from mistral_tok.templates.scope import beyond_text
@@ -47,6 +45,8 @@ class Report:
     version: str
     checked: int = 0
     differences: list[Difference] = field(default_factory=list)
+    broken: int = 0
+    """Rules that some conversation breaks; several may be broken by one fault."""
 
     @property
     def ok(self) -> bool:
@@ -79,6 +79,7 @@ def compare(
         if rule in seen or (rule == "combination" and report.differences) or not judge.differs(request):
             continue
         seen.add(rule)
+        report.broken += 1
         smallest = judge.smallest(request)
         if all(smallest != known.request for known in report.differences):  # else it is the same fault again
             report.differences.append(judge.difference(rule, smallest))
@@ -90,16 +91,6 @@ class _Judge:
         self.template = template if isinstance(template, ChatTemplate) else ChatTemplate(template)
         self.encoder = tokenizer if isinstance(tokenizer, MistralTokenizer) else MistralTokenizer(tokenizer)
         self.tokenizer = self.encoder.tokenizer
-        self.own_spaces = self.tokenizer.family == "sentencepiece" and self._prints_spaces()
-
-    def _prints_spaces(self) -> bool:
-        """Whether the template prints the dummy prefix, as templates for transformers do."""
-        if not FORMATS[self.encoder.version].inst_tokens:
-            return False
-        try:
-            return "[INST] a" in self.template.render([{"role": "user", "content": "a"}])
-        except TemplateException:
-            return False
 
     def expected(self, request: Request) -> list[int] | None:
         """The encoder's ids, None where it refuses or text cannot say them."""
@@ -118,8 +109,6 @@ class _Judge:
             done = self.template.encode(self.tokenizer, messages, tools=tools, **rest)
         except TemplateException as error:
             return str(error)
-        if self.own_spaces:
-            return encode_pieces(self.tokenizer, done.pieces, done.given, done.again, True).ids
         return done.ids
 
     def differs(self, request: Request) -> bool:

@@ -33,12 +33,14 @@ class Limits:
 class Budget:
     """What is left of the limits while a template runs."""
 
-    __slots__ = ("deadline", "left", "output", "seconds", "steps")
+    __slots__ = ("deadline", "left", "origins", "output", "seconds", "steps")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, origins: bool = False) -> None:
+        """`origins` tells that the data are traced, and what is made of them must say where it comes from."""
         self.left = self.steps = limits.steps
         self.seconds = limits.seconds
         self.output = limits.output
+        self.origins = origins
         self.deadline = time.monotonic() + limits.seconds
 
     def tick(self) -> None:

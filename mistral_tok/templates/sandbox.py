@@ -15,14 +15,26 @@ from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext, Macro, Undefined
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, _PassArg, missing
 
 from mistral_tok.templates.errors import TemplateException, TemplateRefusal
 from mistral_tok.templates.limits import Budget, Limits, binary, check_format, check_numbers
 from mistral_tok.templates.names import LOOP, METHODS
-from mistral_tok.templates.traced import Origin, Run, Traced, is_template, join, joined, marked, replace, runs_of
+from mistral_tok.templates.rounds import Rounds, rounds
+from mistral_tok.templates.traced import (
+    Origin,
+    Run,
+    Traced,
+    added,
+    is_template,
+    join,
+    joined,
+    literal,
+    marked,
+    replace,
+)
 
 CHEAP = frozenset(("length", "count", "first", "last", "default", "d", "trim", "upper", "lower", "int", "float", "abs"))
 """Filters whose work is bounded by the size of what they are given."""
@@ -39,9 +51,9 @@ running: ContextVar[Budget] = ContextVar("running")
 class Running(Context):
     """A context with the budget of its rendering."""
 
-    def begin(self, limits: Limits) -> Budget:
+    def begin(self, limits: Limits, origins: bool = False) -> Budget:
         """Start counting."""
-        self.budget = Budget(limits)
+        self.budget = Budget(limits, origins)
         self.tick = self.budget.tick
         return self.budget
 
@@ -52,7 +64,8 @@ class Space(Namespace, dict[str, Any]):
     def __init__(*args: Any, **named: Any) -> None:
         attributes = dict(*args[1:], **named)
         for name in attributes:
-            _check_name(name)
+            if isinstance(name, str) and name.startswith("_"):
+                raise SecurityError(f"A namespace cannot hold {name!r}: names with an underscore in front are refused.")
         dict.__init__(args[0], attributes)
 
     __setitem__ = dict.__setitem__
@@ -60,11 +73,6 @@ class Space(Namespace, dict[str, Any]):
 
     def __repr__(self) -> str:
         return "<Namespace>"
-
-
-def _check_name(name: object) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"A namespace cannot hold {name!r}: names with an underscore in front are not allowed.")
 
 
 class Generation(Extension):
@@ -89,7 +97,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """One for each form of compiled templates; shared by all threads."""
 
     context_class = Running
-    absent: dict[str, Undefined]
+    known_absent: dict[str, Undefined]
+    range_of: Any
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -100,16 +109,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """`obj[argument]`."""
         if type(obj) is dict and type(argument) is str and argument not in METHODS:
             found = obj.get(argument, missing)
-            return found if found is not missing else self._absent(argument)
+            return found if found is not missing else self.absent(argument)
         return super().getitem(obj, argument)
 
-    def _absent(self, name: str) -> Undefined:
+    def absent(self, name: str) -> Undefined:
         """What a dict has under a name that it lacks; made once for each name, as messages lack most of them."""
-        found = self.absent.get(name)
+        found = self.known_absent.get(name)
         if found is None:
             found = self.undefined(obj={}, name=name)
-            if len(self.absent) < ABSENT:
-                self.absent[name] = found
+            if len(self.known_absent) < ABSENT:
+                self.known_absent[name] = found
         return found
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -119,13 +128,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             try:
                 return obj[attribute]
             except KeyError:
-                return self._absent(attribute)
+                return self.absent(attribute)
         if kind is Space:
             try:
                 return obj[attribute]
             except KeyError:
                 return self.undefined(obj=obj, name=attribute)
-        if kind is LoopContext and attribute in LOOP:
+        if kind is Rounds and attribute in LOOP:
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
@@ -133,16 +142,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Fields of data, methods of plain values, and what loops and macros offer; nothing else can be called."""
         if not super().is_safe_attribute(obj, attr, value):
             return False
-        offers = isinstance(obj, PLAIN) or type(obj).__module__ in ("jinja2.runtime", "jinja2.utils")
+        offers = isinstance(obj, (*PLAIN, Rounds)) or type(obj).__module__ in ("jinja2.runtime", "jinja2.utils")
         return offers or not callable(value)
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: N805
         """Call a function, macro or method; those that can make much of little are checked."""
         __context.tick()
+        if __obj is Space or __obj is __self.range_of:  # both check what they are given
+            return __obj(*args, **_without_scope(named))
         if not isinstance(__obj, Macro):
             check_numbers(args, named)
             if isinstance(__obj, types.BuiltinMethodType | types.MethodType) and isinstance(__obj.__self__, str):
-                return _method(__context, __obj.__self__, __obj.__name__, __obj, args, named)
+                return _method(__context, __obj.__self__, __obj.__name__, __obj, args, _without_scope(named))
         return super().call(__context, __obj, *args, **named)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -153,6 +164,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return (lambda *args, **named: _format(text, args, named)) if isinstance(text, str) else None
 
 
+def _without_scope(named: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments without those that jinja2's compiler adds inside loops and blocks."""
+    named.pop("_loop_vars", None)
+    named.pop("_block_vars", None)
+    return named
+
+
 def _no_format_map(*args: Any) -> str:
     raise SecurityError("format_map is not allowed; use format.")
 
@@ -161,7 +179,7 @@ def _format(text: str, args: tuple[Any, ...], named: dict[str, Any]) -> str:
     check_format(text)
     trusted, parts, count = is_template(text), [], 0
     for before, field, spec, conversion in Formatter().parse(str.__getitem__(text, slice(None))):
-        parts.append(Traced(before, (Run(0, len(before), runs_of(text)[0].origin),)) if trusted and before else before)
+        parts.append(literal(before) if trusted and before else before)
         if field is None:
             continue
         if conversion or "{" in (spec or "") or not (field == "" or field.isalnum()):
@@ -226,12 +244,21 @@ def tojson(
     value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
 ) -> str:
     """A value as JSON: keys in their order, nothing escaped for HTML. What comes out is data, whatever went in."""
-    running.get().measure(value)
-    if isinstance(indent, int) and indent > 64:
-        raise TemplateException(f"tojson(indent={indent}): at most 64 is allowed.")
-    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-    origin = _first_origin(value)
-    return text if origin is None else Traced(text, (Run(0, len(text), origin),))
+    budget = running.get()
+    if ensure_ascii is False and indent is None and separators is None and sort_keys is False:
+        if type(value) is not str:
+            budget.measure(value)
+        text = _USUAL.encode(value)
+    else:
+        budget.measure(value)
+        if isinstance(indent, int) and indent > 64:
+            raise TemplateException(f"tojson(indent={indent}): at most 64 is allowed.")
+        text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    origin = _first_origin(value) if budget.origins else None
+    return text if origin is None else Traced(text, (Run(len(text), origin),))
+
+
+_USUAL = json.JSONEncoder(ensure_ascii=False)
 
 
 def _first_origin(value: Any) -> Origin | None:
@@ -307,8 +334,9 @@ def _check_growth(budget: Budget, name: str, value: Any, args: tuple[Any, ...], 
 
 def plus(context: Any, left: Any, right: Any) -> Any:
     """`left + right`."""
-    if type(left) is str and type(right) is str and len(left) + len(right) <= context.budget.output:
-        return left + right
+    a, b = type(left), type(right)
+    if (a is str or a is Traced) and (b is str or b is Traced) and len(left) + len(right) <= context.budget.output:
+        return left + right if a is b is str else added(left, right)
     return binary(context.budget, "+", left, right)
 
 
@@ -317,8 +345,10 @@ HELPERS = {
     "concatenated": concatenated,
     "plus": plus,
     "kind_of": type,
-    "LoopContext": LoopContext,
-    "MAPPINGS": frozenset({dict, Space}),
+    "Space": Space,
+    "Namespace": Space,
+    "Rounds": Rounds,
+    "LoopContext": rounds,
 }
 """Names that compiled templates use."""
 
@@ -326,12 +356,13 @@ HELPERS = {
 @cache
 def environment(traced: bool) -> Sandbox:
     """The environment for one form of compiled templates."""
-    from mistral_tok.templates.compiling import Generator, TracedGenerator
+    from mistral_tok.templates.generator import Generator, TracedGenerator
 
     generator = TracedGenerator if traced else Generator
     kind = type("TracedSandbox" if traced else "PlainSandbox", (Sandbox,), {"code_generator_class": generator})
     made: Sandbox = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, LoopControlExtension])
-    made.absent = {}
+    made.known_absent = {}
+    made.range_of = made.globals["range"]
     made.concat = collected  # type: ignore[method-assign]
     made.filters = {name: f if name in CHEAP else _guarded(name, f) for name, f in made.filters.items()}
     made.filters["tojson"] = tojson

@@ -9,9 +9,10 @@ from jinja2.exceptions import TemplateError, UndefinedError
 
 from mistral_tok.templates.compiling import compiled
 from mistral_tok.templates.continuing import cut_after
-from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces, with_origins
+from mistral_tok.templates.encoding import TemplateEncoding, encode_pieces
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.limits import Limits
+from mistral_tok.templates.origins import with_origins
 from mistral_tok.templates.sandbox import running
 from mistral_tok.templates.traced import literal
 
@@ -44,6 +45,8 @@ class ChatTemplate:
         self.sources = _named(source)
         self.limits = limits or Limits()
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        self._trusted = {name: literal(token) for name, token in self._tokens.items()}
+        self._prints: dict[str, bool] = {}
 
     def source(self, tools: Any = None, name: str | None = None) -> str:
         """The text of the template for a conversation: by name, or `tool_use` where tools are given, or `default`."""
@@ -62,22 +65,28 @@ class ChatTemplate:
         tools: Sequence[Any] | None = None,
         documents: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
         template: str | None = None,
         **variables: Any,
     ) -> str:
         """The text of a conversation.
 
         Tools are dicts, or functions with type hints and docstrings; `template` names one of several templates; the
-        other keyword arguments are variables of the template.
+        other keyword arguments are variables of the template. With `continue_final_message` the text ends where the
+        final message does (its content, or the field that is named); a template that reads a variable of that name sees
+        to it itself.
 
         Raises:
             TemplateRefusal: the template calls `raise_exception`.
             TemplateLimitError: it needs more output, steps or time than allowed.
-            TemplateException: it fails otherwise.
+            TemplateException: it fails otherwise, or the final message that is to be continued is not in the text.
 
         """
         given = self._variables(messages, tools, documents, add_generation_prompt, variables)
-        return "".join(self._pieces(self.source(tools, template), False, given))
+        source = self.source(tools, template)
+        if continue_final_message:
+            return "".join(self._continued(source, given, continue_final_message)[0])
+        return "".join(self._pieces(source, False, given))
 
     def encode(
         self,
@@ -87,47 +96,65 @@ class ChatTemplate:
         tools: Sequence[Any] | None = None,
         documents: Sequence[Any] | None = None,
         add_generation_prompt: bool = False,
+        continue_final_message: bool | str = False,
         template: str | None = None,
         **variables: Any,
     ) -> TemplateEncoding:
         """The ids of a conversation. Control tokens come only from the template's own text, never from data.
 
         Whatever a message, a tool or a variable holds becomes ordinary ids. The text between two control tokens is
-        encoded as one text, in SentencePiece vocabularies with its dummy prefix.
+        encoded as one text, in SentencePiece vocabularies with its dummy prefix; where a template prints that space
+        itself, as those for transformers do, it is the printed one.
 
         Raises:
             TemplateException: as for `render`.
 
         """
-        given = self._variables(messages, tools, documents, add_generation_prompt, variables)
+        given = self._variables(messages, tools, documents, add_generation_prompt, variables) | self._trusted
+        if variables.keys() & self._trusted.keys():
+            given |= {name: _trusted(variables[name]) for name in variables.keys() & self._trusted.keys()}
         source = self.source(tools, template)
+        own_spaces = tokenizer.family == "sentencepiece" and "[INST]" in tokenizer.special_names
+        own_spaces = own_spaces and self._prints_spaces(source)
+        go_on, kept = continue_final_message, 0
+        if go_on:
+            pieces, kept = self._continued(source, given, go_on)
+        else:
+            pieces = self._pieces(source, True, given)
 
         def again(data: dict[str, Any]) -> list[str]:
-            return self._pieces(source, True, given | data)
+            more = given | data
+            return self._continued(source, more, go_on)[0] if go_on else self._pieces(source, True, more, True)
 
-        return encode_pieces(tokenizer, self._pieces(source, True, given), given, again)
+        done = encode_pieces(tokenizer, pieces, given, again, own_spaces)
+        done.kept = kept
+        return done
 
-    def encode_continued(
-        self, tokenizer: Tokenizer, messages: Sequence[Any], *, tools: Sequence[Any] | None = None, **variables: Any
-    ) -> tuple[TemplateEncoding, int]:
-        """The ids of a conversation whose last message is to go on, and how many characters of its content they hold.
+    def _continued(self, source: str, given: dict[str, Any], field: bool | str) -> tuple[list[str], int]:
+        """What the template prints up to the end of the final message, and how many of its characters are there.
 
-        They end where its content ends; whatever the template prints behind it is left out.
-
-        Raises:
-            TemplateException: as for `render`, or the template does not print the content as it is.
-
+        The end is the template's own, if it reads a variable that says what is wanted.
         """
-        given = self._variables(messages, tools, None, False, variables)
-        source = self.source(tools)
+        given = {**given, "continue_final_message": True, "messages": with_origins(given["messages"])}
+        pieces = self._pieces(source, True, given, True)
+        own_end = "continue_final_message" in source
+        try:
+            cut, kept = cut_after(pieces, len(given["messages"]) - 1, field if isinstance(field, str) else "content")
+        except TemplateException:
+            if own_end:  # calls alone can be continued, too
+                return pieces, 0
+            raise
+        return (pieces if own_end else cut), kept
 
-        def again(data: dict[str, Any]) -> list[str]:
-            pieces = self._pieces(source, True, given | data)
-            return cut_after(pieces, len(given["messages"]) - 1)[0]
-
-        traced = with_origins(given["messages"])
-        pieces, kept = cut_after(self._pieces(source, True, given | {"messages": traced}), len(traced) - 1)
-        return encode_pieces(tokenizer, pieces, given, again), kept
+    def _prints_spaces(self, source: str) -> bool:
+        """Whether the template prints the dummy prefix of texts, as templates for transformers do."""
+        if source not in self._prints:
+            given = self._variables([{"role": "user", "content": "a"}], None, None, False, {})
+            try:
+                self._prints[source] = "[INST] a" in "".join(self._pieces(source, False, given))
+            except TemplateException:
+                self._prints[source] = False
+        return self._prints[source]
 
     def _variables(
         self, messages: Any, tools: Any, documents: Any, add_generation_prompt: bool, variables: dict[str, Any]
@@ -136,21 +163,19 @@ class ChatTemplate:
             tools = [_tool(tool) for tool in tools]
         return {
             **self._tokens,
-            "messages": [m if type(m) is dict else _message(m) for m in messages],
+            "messages": [m if type(m) is dict and None not in m.values() else _message(m) for m in messages],
             "tools": tools,
             "documents": documents,
             "add_generation_prompt": add_generation_prompt,
             **variables,
         }
 
-    def _pieces(self, source: str, traced: bool, given: dict[str, Any]) -> list[str]:
+    def _pieces(self, source: str, traced: bool, given: dict[str, Any], origins: bool = False) -> list[str]:
         """What the template prints, in pieces."""
         form = compiled(source, traced)
         environment = form.environment
-        if traced:
-            given = given | {name: _trusted(given[name]) for name in self._tokens}
         context = environment.context_class(environment, {**environment.globals, **given}, None, form.blocks)
-        budget = context.begin(self.limits)  # type: ignore[attr-defined]
+        budget = context.begin(self.limits, origins)  # type: ignore[attr-defined]
         token = running.set(budget)
         try:
             pieces = list(form.root(context))
@@ -184,14 +209,15 @@ def _trusted(token: Any) -> Any:
     return literal(token) if isinstance(token, str) else token
 
 
-def _message(message: Any) -> Any:
-    """A message that is an object as templates read it."""
+def _message(message: Any) -> dict[str, Any]:
+    """A message as templates read it: a dict, without the fields that are None, which many templates would print."""
     for method in ("to_openai", "model_dump"):
         if hasattr(message, method):
-            return getattr(message, method)()
-    if isinstance(message, Mapping):
-        return dict(message)
-    raise TemplateException(f"A message is a dict or has to_openai(), got {type(message).__name__}.")
+            message = getattr(message, method)()
+            break
+    if not isinstance(message, Mapping):
+        raise TemplateException(f"A message is a dict or has to_openai(), got {type(message).__name__}.")
+    return {name: value for name, value in message.items() if value is not None}
 
 
 def _tool(tool: Any) -> Any:

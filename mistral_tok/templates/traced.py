@@ -20,13 +20,12 @@ class Origin(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Characters `start:stop` of one origin (None: data of an unknown place), which begin at character `own` of it.
+    """`size` characters of one origin (None: data of an unknown place), which begin at character `own` of it.
 
     `generated` tells text between `{% generation %}` marks.
     """
 
-    start: int
-    stop: int
+    size: int
     origin: Origin | None
     own: int = 0
     generated: bool = False
@@ -40,25 +39,25 @@ TEMPLATE = Origin(None, "template")
 
 
 class Traced(str):
-    """A text with the runs that it consists of; otherwise an ordinary `str`, equal to one."""
+    """A text with the runs that it consists of, one behind the other; otherwise an ordinary `str`, equal to one."""
 
     __slots__ = ("runs",)
     runs: tuple[Run, ...]
 
-    def __new__(cls, text: str, runs: Iterable[Run] = ()) -> Traced:
-        """Text that consists of `runs`; without any, data of an unknown place."""
+    def __new__(cls, text: str, runs: tuple[Run, ...]) -> Traced:
+        """Text that consists of `runs`, whose sizes are its length."""
         self = super().__new__(cls, text)
-        self.runs = tuple(runs) or _unknown(text)
+        self.runs = runs
         return self
 
     def __str__(self) -> str:
         return self
 
     def __add__(self, other: str) -> str:
-        return join((self, other)) if isinstance(other, str) else NotImplemented
+        return added(self, other) if isinstance(other, str) else NotImplemented
 
     def __radd__(self, other: str) -> str:
-        return join((other, self)) if isinstance(other, str) else NotImplemented
+        return added(other, self) if isinstance(other, str) else NotImplemented
 
     def __mul__(self, times: SupportsIndex) -> str:
         if is_template(self):
@@ -166,16 +165,12 @@ class Traced(str):
 
 def literal(text: str) -> Traced:
     """Text that the template wrote."""
-    return Traced(text, (Run(0, len(text), TEMPLATE),))
-
-
-def _unknown(text: str) -> tuple[Run, ...]:
-    return (Run(0, len(text), None),)
+    return Traced(text, (Run(len(text), TEMPLATE),) if text else ())
 
 
 def runs_of(text: str) -> tuple[Run, ...]:
     """The runs of any text."""
-    return text.runs if isinstance(text, Traced) else _unknown(text)
+    return text.runs if isinstance(text, Traced) else (Run(len(text), None),) if text else ()
 
 
 def is_template(text: str) -> bool:
@@ -186,18 +181,18 @@ def is_template(text: str) -> bool:
 def cut(text: str, start: int, stop: int) -> str:
     """Characters `start:stop` of a text."""
     plain = str.__getitem__(text, slice(start, stop))
-    runs = [
-        Run(
-            max(run.start, start) - start,
-            min(run.stop, stop) - start,
-            run.origin,
-            run.own + max(0, start - run.start),
-            run.generated,
-        )
-        for run in runs_of(text)
-        if run.start < stop and run.stop > start
-    ]
-    return Traced(plain, runs)
+    runs, at = [], 0
+    for run in runs_of(text):
+        first, last = max(at, start), min(at + run.size, stop)
+        if first < last:
+            runs.append(Run(last - first, run.origin, run.own + first - at, run.generated))
+        at += run.size
+    return Traced(plain, tuple(runs))
+
+
+def added(left: str, right: str) -> Traced:
+    """`left + right`, of which at least one is traced."""
+    return Traced(str.__add__(left, right), _glued(runs_of(left), runs_of(right)))
 
 
 def join(parts: Iterable[str]) -> str:
@@ -212,26 +207,31 @@ def join(parts: Iterable[str]) -> str:
     if not any(isinstance(part, Traced) for part in parts):
         return text
     runs: list[Run] = []
-    at = 0
     for part in parts:
-        for run in runs_of(part):
-            if run.stop > run.start:
-                _append(runs, run._replace(start=run.start + at, stop=run.stop + at))
-        at += len(part)
+        more = runs_of(part)
+        if runs and more:
+            more = (*_glued((runs.pop(),), more[:1]), *more[1:])
+        runs += more
         if len(runs) > RUNS:
-            raise TemplateLimitError(f"The template builds one text of more than {RUNS} parts.")
-    return Traced(text, runs)
+            raise _too_many()
+    return Traced(text, tuple(runs))
 
 
-def _append(runs: list[Run], run: Run) -> None:
-    """Add a run, as part of the last one where both are of one kind: doubling a text must not double its runs."""
-    last = runs[-1] if runs else run
-    if runs and last.origin is run.origin and last.generated == run.generated:
-        anywhere = run.origin is TEMPLATE or run.origin is None
-        if anywhere or last.own + last.stop - last.start == run.own:
-            runs[-1] = last._replace(stop=run.stop)
-            return
-    runs.append(run)
+def _glued(left: tuple[Run, ...], right: tuple[Run, ...]) -> tuple[Run, ...]:
+    """Runs behind each other, the two that meet as one where both are of one kind: doubling a text keeps its runs."""
+    if not left or not right:
+        return left or right
+    size, origin, own, generated = left[-1]
+    more, other, beginning, also = right[0]
+    if origin is other and generated == also and (origin is TEMPLATE or origin is None or own + size == beginning):
+        return (*left[:-1], Run(size + more, origin, own, generated), *right[1:])
+    if len(left) + len(right) > RUNS:
+        raise _too_many()
+    return left + right
+
+
+def _too_many() -> TemplateLimitError:
+    return TemplateLimitError(f"The template builds one text of more than {RUNS} parts.")
 
 
 def _between(sep: str, parts: list[str]) -> list[str]:
@@ -266,4 +266,4 @@ def replace(text: str, old: str, new: str, count: int = -1) -> str:
 
 def marked(text: str) -> str:
     """The text as one that the assistant generated."""
-    return Traced(text, [run._replace(generated=True) for run in runs_of(text)])
+    return Traced(text, tuple(run._replace(generated=True) for run in runs_of(text)))

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hf_rules import rule
-from hf_support import NAMES, VERSIONS, Peer, answers, calls, python_of, same
+from hf_support import NAMES, VERSIONS, Peer, answers, calls, media_calls, python_of, same
 
 ROWS: dict[str, dict[str, Any]] = tomllib.loads((Path(__file__).parent / "hf_differences.toml").read_text())
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"  # shrinking asks the other process thousands of times
@@ -27,7 +27,7 @@ METHODS = (
 PROPERTIES = (
     "bos_token", "eos_token", "unk_token", "pad_token", "bos_token_id", "eos_token_id", "unk_token_id", "pad_token_id",
     "vocab_size", "__len__", "model_input_names", "padding_side", "truncation_side", "mode", "all_special_ids",
-    "all_special_tokens", "special_tokens_map", "num_special_tokens_to_add", "get_vocab",
+    "all_special_tokens", "special_tokens_map", "num_special_tokens_to_add", "get_vocab", "chat_template",
 )  # fmt: skip
 
 
@@ -74,6 +74,19 @@ def test_random_calls_differ_as_listed(peer: tuple[str, Peer], member: str) -> N
     compare()
 
 
+def test_random_media_differ_as_listed(peer: tuple[str, Peer]) -> None:
+    for module in ("PIL", "cv2", "soundfile", "soxr"):
+        pytest.importorskip(module)
+    version, process = peer
+
+    @settings(phases=[Phase.generate, *([Phase.shrink] if DEEP else [])])
+    @given(media_calls())
+    def compare(call: dict[str, Any]) -> None:
+        assert (left := unlisted(version, call, *answers(process, call))) is None, left[:3000]
+
+    compare()
+
+
 @pytest.mark.parametrize("member", PROPERTIES)
 @pytest.mark.parametrize("name", NAMES)
 def test_properties_differ_as_listed(peer: tuple[str, Peer], name: str, member: str) -> None:
@@ -87,6 +100,9 @@ def test_every_row_of_the_table_is_true(peer: tuple[str, Peer], name: str) -> No
     version, process = peer
     if version not in ROWS[name]["versions"]:
         pytest.skip("the row is about another version")
+    if "{" in str(ROWS[name]["example"].get("args")):
+        for module in ("PIL", "cv2", "soundfile", "soxr"):
+            pytest.importorskip(module)
     call = {"args": [], "kwargs": {}, **ROWS[name]["example"]}
     mine, theirs = answers(process, call)
     assert not same(mine, theirs), "there is no difference any more"

@@ -1,7 +1,7 @@
 """What only a GPU can show: `python -m tests.model.gpu_check`. Prints one line a check, and exits with 1 if one fails.
 
 Every backend against the eager one in float32, bfloat16 within its rounding, caches, packing, gradients through
-FlexAttention, and a text so long that a full mask would not fit.
+FlexAttention, a text so long that a full mask would not fit, and generation against the CPU's.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from mistral_tok.model import GrowingCache, MistralConfig, MistralForCausalLM, RollingCache, StaticCache
+from mistral_tok.model import (
+    GenerateError,
+    GrowingCache,
+    MistralConfig,
+    MistralForCausalLM,
+    RollingCache,
+    StaticCache,
+    generate,
+)
 from torch import Tensor
 
 SHAPE = {
@@ -141,6 +150,41 @@ def long_window() -> float:
     return error(out, near) / float(near.abs().max()) if peak < 8 else float("inf")
 
 
+def generation() -> float:
+    """Greedy and drawn tokens by every cache, with drafts and in a padded batch, are those of the CPU."""
+    model, text = build(50), ids(5, 80)
+    mask = torch.ones_like(text)
+    mask[1, :40], mask[3, :79] = 0, 0
+    ways: list[dict[str, Any]] = [{"cache": kind} for kind in ("static", "growing", "rolling", None)]
+    modes: list[dict[str, Any]] = [
+        {"stop_token_ids": [5, 6, 7], "repetition_penalty": 1.1},
+        {"stop_token_ids": list(range(9)), "do_sample": True, "seed": 3, "top_k": 40, "top_p": 0.9, "min_p": 0.01},
+    ]
+    wrong = 0
+    for options in ({}, *modes):
+        expected = generate(model.cpu(), text.cpu(), mask.cpu(), max_new_tokens=60, **options)
+        model.cuda()
+        for way in (*ways, {"prompt_lookup": 4}):
+            found = generate(model, text, mask, max_new_tokens=60, return_logprobs=True, **way, **options)
+            wrong += found.new_tokens != expected.new_tokens
+            wrong += found.sequences.tolist() != expected.sequences.tolist()
+    return float(wrong)
+
+
+def refusals() -> float:
+    """Logits that are no numbers are an error on the GPU, too."""
+    model = build(None)
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    refused = 0
+    for options in ({}, {"do_sample": True}, {"prompt_lookup": 2}):
+        try:
+            generate(model, ids(2, 5), max_new_tokens=3, **options)  # type: ignore[arg-type]
+        except GenerateError:
+            refused += 1
+    return 3.0 - refused
+
+
 CHECKS: dict[Callable[[], float], float] = {
     backends: 2e-4,
     packing: 2e-4,
@@ -149,6 +193,8 @@ CHECKS: dict[Callable[[], float], float] = {
     compiled_decoding: 2e-4,
     bfloat16: 5e-2,
     long_window: 5e-2,
+    generation: 0.0,
+    refusals: 0.0,
 }
 
 

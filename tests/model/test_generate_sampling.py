@@ -23,7 +23,18 @@ from mistral_tok.model.processors import (
     TopK,
     TopP,
 )
-from mistral_tok.model.sampling import INVALID, Draws, draw, greedy, logprobs, seeds_of
+from mistral_tok.model.sampling import (
+    INVALID,
+    Draws,
+    _sample_few,
+    draw,
+    greedy,
+    intervals,
+    largest,
+    logprobs,
+    sample,
+    seeds_of,
+)
 from torch import Tensor
 
 from .pairs import padded, random_ids, small
@@ -147,7 +158,7 @@ def test_the_sequence_of_processors_is_that_of_transformers() -> None:
     for columns in (4, 8):
         ids, logits = random_ids(3, columns), torch.randn(3, 61)
         found = logits
-        for processor in ours.processors(4, None, logits.device):
+        for processor in (*ours.processors(4, None, logits.device), *ours.warpers()):
             found = processor(ids, found)
         torch.testing.assert_close(found, processors(ids, logits))
 
@@ -178,7 +189,7 @@ def test_tokens_are_drawn_as_often_as_they_should_be(options: dict[str, Any]) ->
     with torch.no_grad():
         raw = model(prompt).logits[:, -1]
     probabilities = raw
-    for processor in Options(max_new_tokens=1, do_sample=True, **options).processors(6, None, raw.device):
+    for processor in Options(max_new_tokens=1, do_sample=True, **options).warpers():
         probabilities = processor(prompt, probabilities)
     statistic, bound = chi_square(counts, probabilities.softmax(-1)[0])
     assert statistic < bound
@@ -219,6 +230,51 @@ def test_no_choice() -> None:
     logits = torch.tensor([[0.0, nan, 1.0], [-inf, -inf, -inf], [0.0, inf, 1.0], [0.0, -inf, 1.0]])
     assert greedy(logits)[1] == [INVALID, INVALID, INVALID, 2]
     assert draw(logits, torch.full((4,), 0.99, dtype=torch.float64))[1] == [INVALID, INVALID, INVALID, 2]
+
+
+def test_what_a_gpu_does_is_what_the_cpu_does() -> None:
+    nan, inf = float("nan"), float("inf")
+    logits = torch.randn(300, 40).round(decimals=1)
+    logits[torch.rand(300, 40) < 0.3] = -inf
+    logits[0, 5], logits[1, 5], logits[2] = nan, inf, -inf
+    assert largest(logits).tolist() == greedy(logits)[1]
+    assert greedy(logits)[1][:3] == [INVALID] * 3
+    numbers = torch.rand(300, dtype=torch.float64)
+    numbers[3], numbers[4] = 0.0, torch.nextafter(torch.ones((), dtype=torch.float64), torch.zeros(()).double())
+    edges = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
+    assert intervals(edges, numbers).tolist() == draw(logits, numbers)[1]
+    assert draw(logits, numbers)[1][:3] == [INVALID] * 3
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    digits=st.sampled_from([0, 1, 6]),
+    k=st.integers(1, 20),
+    others=st.sampled_from([[], [Temperature(0.7)]]),
+    after=st.sampled_from([[], [TopP(0.8)], [MinP(0.1)], [TopP(0.9), MinP(0.05)]]),
+)
+def test_drawing_among_few_is_drawing_among_all(
+    seed: int, digits: int, k: int, others: list[Processor], after: list[Processor]
+) -> None:
+    """Ties at the edge included, where more than `k` are kept."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(5, 200, generator=generator).mul(3).round(decimals=digits)
+    numbers = torch.rand(5, generator=generator, dtype=torch.float64)
+    shaped = logits
+    for warper in (*others, TopK(k), *after):
+        shaped = warper(NOTHING, shaped)
+    tokens, listed = sample(logits, numbers, [*others, TopK(k), *after])
+    assert listed == tokens.tolist() == draw(shaped, numbers)[1]
+
+
+def test_among_few_or_among_all() -> None:
+    numbers, k = torch.tensor([0.5], dtype=torch.float64), 3
+    steep, even = -torch.arange(100.0)[None], torch.zeros(1, 100)
+    assert _sample_few(steep, numbers, [], k, []) is not None
+    assert _sample_few(even, numbers, [], k, []) is None
+    assert sample(even, numbers, [TopK(k)])[1] == [50]  # all are as likely as the third
+    steep[0, 7] = float("nan")
+    assert sample(steep, numbers, [TopK(k)])[1] == [INVALID]
 
 
 def test_logprobs() -> None:

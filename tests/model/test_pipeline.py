@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import huggingface_hub
@@ -209,6 +211,11 @@ def test_a_model_object_needs_a_tokenizer_of_any_kind(folder: Path) -> None:
     ):
         found = pipeline(model=model, tokenizer=tokenizer)
         assert found(ASKED["capital"])[0]["generated_text"][1] == answer("capital")
+    set_there = mistral_tok.MistralCommonTokenizer(OFFICIAL)
+    set_there.chat_template = "{{ messages[0].content }}"
+    assert pipeline(model=model, tokenizer=set_there).prompts.chat(ASKED["code"], None, False, {}).ids == (
+        set_there.tokenizer.tokenizer.encode(ASKED["code"][0]["content"])
+    )
     for tokenizer, complaint in ((None, "pass tokenizer="), (3, "type int")):
         with pytest.raises(TokenizerException, match=complaint):
             pipeline(model=model, tokenizer=tokenizer)
@@ -456,6 +463,24 @@ def test_a_rolling_cache_that_has_overwritten_the_prefix_begins_anew() -> None:
     assert pipe(greeting[:1], prompt_lookup=2)[0]["generated_text"] == greeting[:2]
 
 
+@pytest.mark.parametrize("options", [{}, {"cache": "rolling"}, {"prompt_lookup": 3}])
+def test_whatever_came_before_the_answer_is_the_same(tiny: TextGenerationPipeline, options: dict[str, Any]) -> None:
+    """Texts that begin alike, each longer or shorter than the one before, and edited anywhere."""
+    pipe = pipeline(model=tiny.model, tokenizer=OFFICIAL, max_new_tokens=6, **options)
+    words = ["Paris ", "one ", "two ", "the river Seine "]
+    random = Random(0)
+    said = [random.choice(words) for _ in range(30)]
+    for _ in range(25):
+        del said[random.randrange(1, len(said)) :]
+        said += [random.choice(words) for _ in range(random.randrange(30))]
+        text = "".join(said)
+        expected = tiny(text, max_new_tokens=6, cache=None, return_tensors=True)
+        assert pipe(text, return_tensors=True) == expected
+        if random.random() < 0.5:  # stopped in the middle
+            with pipe(text, stream=True) as stream:
+                next(stream, None)
+
+
 @pytest.mark.parametrize("kind", ["static", None])
 def test_other_caches_are_not_kept(tiny: TextGenerationPipeline, kind: str | None) -> None:
     for _ in range(2):
@@ -494,6 +519,13 @@ def test_two_streams_at_once_do_not_share_a_cache(tiny: TextGenerationPipeline) 
     list(first), list(second)
     assert first.generated_text[1] == answer("capital")
     assert second.generated_text[1] == answer("languages")
+
+
+def test_one_pipeline_in_several_threads(tiny: TextGenerationPipeline) -> None:
+    names = [*ASKED] * 3
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda name: tiny(ASKED[name])[0]["generated_text"][1], names))
+    assert found == [answer(name) for name in names]
 
 
 def test_random_models_need_no_files() -> None:

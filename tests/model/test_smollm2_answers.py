@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from mistral_tok.model import generate
 
 from mistral_tok.cli.models import smollm2
 from mistral_tok.pipelines import TextGenerationPipeline, pipeline
@@ -91,6 +92,21 @@ def test_facts(pipe: TextGenerationPipeline, theirs: Any, question: str) -> None
 def test_eight_together_are_eight_alone(pipe: TextGenerationPipeline) -> None:
     options = {"max_new_tokens": 10, "return_tensors": True}
     assert pipe([asked(text) for text in EIGHT], **options) == [pipe(asked(text), **options) for text in EIGHT]
+
+
+@torch.inference_mode()
+def test_a_padded_batch_is_that_of_transformers(pipe: TextGenerationPipeline, theirs: Any) -> None:
+    rows = [pipe.prompts.chat(asked(text), None, False, {}).ids for text in EIGHT]
+    width = max(map(len, rows))
+    ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    found = generate(pipe.model, ids, mask, max_new_tokens=12, stop_token_ids=2)
+    expected = theirs.generate(
+        ids, attention_mask=mask, max_new_tokens=12, do_sample=False, eos_token_id=2, pad_token_id=2
+    )
+    assert found.sequences.tolist() == expected.tolist()
+    drafted = generate(pipe.model, ids, mask, max_new_tokens=12, stop_token_ids=2, prompt_lookup=3)
+    assert drafted.new_tokens == found.new_tokens
 
 
 def test_a_conversation_goes_on(pipe: TextGenerationPipeline) -> None:

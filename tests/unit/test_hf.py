@@ -125,6 +125,10 @@ def test_what_does_not_fit_comes_as_windows() -> None:
         (lambda t: t.apply_chat_template(CHAT, foo=1), "MistralCommonTokenizer.apply_chat_template"),
         (lambda t: t.apply_chat_template(CHAT, documents=[{}]), "documents"),
         (lambda t: t.apply_chat_template(CHAT, truncation="longest_first"), "truncation is 'longest_first'"),
+        (
+            lambda t: t.apply_chat_template(CHAT, continue_final_message="thought"),
+            "continue_final_message is 'thought'",
+        ),
         (lambda t: t.apply_chat_template([]), r"conversation is \[\]"),
         (lambda t: t.apply_chat_template(CHAT[:2], add_generation_prompt=True), "continue_final_message=True"),
         (lambda t: t.apply_chat_template([CHAT, CHAT[:2]], add_generation_prompt=True), "conversation 1 ends"),
@@ -272,32 +276,6 @@ def test_tools_may_be_functions() -> None:
     text = opened().apply_chat_template(CHAT, tools=[add], tokenize=False)
     assert "[AVAILABLE_TOOLS]" in text
     assert text == opened().apply_chat_template([UserMessage(content="Hi"), *CHAT[1:]], tools=[add], tokenize=False)
-
-
-def test_images_become_pixels(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
-    pytest.importorskip("cv2")
-    for name, size in (("a", (32, 16)), ("b", (16, 32))):
-        image.new("RGB", size, "red").save(tmp_path / f"{name}.png")
-    chunks = [
-        {"type": "image", "path": str(tmp_path / "a.png")},
-        {"type": "image", "image": image.open(tmp_path / "b.png")},
-        {"type": "text", "text": "Which?"},
-    ]
-    messages = [{"role": "user", "content": chunks}]
-    before = [dict(chunk) for chunk in chunks]
-    tokenizer = opened("v3-tekken-mm")
-    found = tokenizer.apply_chat_template(messages, return_dict=True)
-    assert [pixels.shape for pixels in found["pixel_values"]] == [(3, 16, 32), (3, 32, 16)]
-    assert found["image_sizes"] == [[16, 32], [32, 16]]
-    batch = tokenizer.apply_chat_template(messages, return_dict=True, return_tensors="np")
-    assert batch["pixel_values"].shape == (2, 3, 32, 32)
-    assert np.array_equal(batch["pixel_values"][0, :, :16], found["pixel_values"][0])
-    assert not batch["pixel_values"][0, :, 16:].any()
-    assert batch["image_sizes"].tolist() == found["image_sizes"]
-    assert messages == [{"role": "user", "content": before}]
-    with pytest.raises(ValueError, match="Image content must be specified"):
-        tokenizer.apply_chat_template([{"role": "user", "content": [{"type": "image"}]}])
 
 
 def test_a_tokenizer_is_saved_whole_and_opened_again(tokenizer: MistralCommonTokenizer, tmp_path: Path) -> None:

@@ -182,3 +182,59 @@ def test_trl_learns_what_the_assistant_wrote(tmp_path: Path) -> None:
         wrote = [token for token, mask in zip(row["input_ids"], row["assistant_masks"], strict=True) if mask]
         assert [token for token in labels if token != -100] == wrote
     assert trainer.train().global_step == 2
+
+
+@quiet
+def test_transformers_generates_with_it() -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer, torch_seed = opened(), torch.manual_seed(0)
+    assert torch_seed is not None
+    model = tiny_model(len(tokenizer))
+    answer = transformers.pipeline("text-generation", model=model, tokenizer=tokenizer)
+    assert answer("Hello", max_new_tokens=3)[0]["generated_text"].startswith("Hello")
+    assert answer(CHATS[0][:1], max_new_tokens=3)[0]["generated_text"][-1]["role"] == "assistant"
+    streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    inputs = tokenizer(TEXTS[0], return_tensors="pt")
+    found = model.generate(
+        **inputs, max_new_tokens=4, do_sample=False, streamer=streamer, stop_strings=["~"], tokenizer=tokenizer,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    new = found[0][inputs["input_ids"].shape[1] :]
+    assert "".join(streamer) == tokenizer.decode(new, skip_special_tokens=True)
+
+
+@quiet
+def test_stop_strings_of_transformers_know_the_tokens() -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = opened()
+    stop = transformers.StopStringCriteria(tokenizer, ["words."])
+    assert stop(torch.tensor([tokenizer.encode("many words.")]), None).tolist() == [True]
+    assert stop(torch.tensor([tokenizer.encode("many words")]), None).tolist() == [False]
+
+
+@quiet
+def test_trl_masks_conversations_by_the_encoder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trl = pytest.importorskip("trl")
+    datasets = pytest.importorskip("datasets")
+    transformers = pytest.importorskip("transformers")
+
+    class Accepted(MistralCommonTokenizer, transformers.PreTrainedTokenizerBase):  # type: ignore[misc,name-defined]
+        """SFTTrainer takes nothing but subclasses of transformers' own base, whose way to set attributes is its own."""
+
+        __setattr__ = object.__setattr__
+
+    tokenizer = Accepted.from_pretrained(TINY, mode="agnostic", pad_token="</s>")  # trl tries a last user, too
+    options = trl.SFTConfig(
+        output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=8, report_to=[], use_cpu=True, bf16=False,
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, gradient_checkpointing=False, max_length=64,
+        assistant_only_loss=True,
+    )  # fmt: skip
+    data = datasets.Dataset.from_list([{"messages": chat} for chat in CHATS])
+    trainer = trl.SFTTrainer(tiny_model(len(tokenizer)), args=options, train_dataset=data, processing_class=tokenizer)
+    for row, chat in zip(trainer.train_dataset, CHATS, strict=True):
+        expected = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+        assert row["input_ids"] == expected["input_ids"]
+        wrote = [t if m else -100 for t, m in zip(expected["input_ids"], expected["assistant_masks"], strict=True)]
+        assert row["labels"] == wrote
+    assert "may not learn to stop" not in caplog.text
+    assert trainer.train().global_step == 1

