@@ -10,8 +10,7 @@ import numpy as np
 
 from mistral_tok.batch import Rows, check_side, ragged
 from mistral_tok.chat.convert import accept
-from mistral_tok.chat.openai import continued
-from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.openai import continued, public
 from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.encoding import BatchEncoding, check_tensors, torch_tensor
 from mistral_tok.hf_batches import Batches, Wanted, laid_out
@@ -142,7 +141,7 @@ def _request(conversation: Any, tools: Any, go_on: bool, effort: str | None, wei
         return request
     if not tools and not go_on and effort is None:
         return conversation
-    accepted: ChatCompletionRequest = accept(conversation, tools, weights=weights)
+    accepted = public(accept(conversation, tools, weights=weights))
     accepted.messages = continued(accepted.messages, go_on)
     if effort is not None:
         accepted.reasoning_effort = effort  # type: ignore[assignment]

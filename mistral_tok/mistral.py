@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from os import PathLike
 from os.path import exists
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.decoding import decode
-from mistral_tok.chat.engine import Encoded, Engine, Truncation, texts_of
+from mistral_tok.chat.engine import Engine, Truncation
 from mistral_tok.chat.fim import fim_plan
 from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
@@ -26,7 +26,7 @@ from mistral_tok.chat.requests import (
     TranscriptionRequest,
     ValidationMode,
 )
-from mistral_tok.chat.segments import Plan, Segment, encode_plan
+from mistral_tok.chat.segments import Plan, Segment
 from mistral_tok.chat.speech import SpeechLayout
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
@@ -220,10 +220,8 @@ class MistralTokenizer:
             MistralCommonException: one of its subclasses, naming the place.
 
         """
-        if truncation not in (None, "messages", "turns"):
-            raise InvalidRequestException(f'`truncation` is "messages", "turns" or None, got {truncation!r}.')
-        if not (max_model_input_len is None or isinstance(max_model_input_len, int)):
-            raise InvalidRequestException(f"`max_model_input_len` must be an int or None, got {max_model_input_len!r}.")
+        if truncation is not None or max_model_input_len is not None:
+            _check_budget(truncation, max_model_input_len)
         engine = self._engine
         edits: list[Edit] = []
         accepted = accept(request, tools, weights=self._weights)
@@ -232,13 +230,11 @@ class MistralTokenizer:
         access = ALL
         if fetcher is not None or allow_urls or not (allow_files and arrays):
             access = MediaAccess(fetcher, allow_urls, allow_files, arrays)
-        media = engine.collected(access)
-        encoded = engine.run(accepted, media, max_model_input_len, truncation)
+        done = engine.run(accepted, access, max_model_input_len, truncation)
         if forbid_user_defined:
-            refuse_user_defined(self.tokenizer, encoded.plan)
-        done = Tokenized(encoded.ids, encoded.prefix_ids, media.images, media.audios, encoded, accepted, media, self)
+            refuse_user_defined(self.tokenizer, done.plan)
         if report:
-            done.report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, encoded)]
+            done.found_report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, done)]
         return done
 
     def encode_batch(self, requests: Iterable[Any], *, threads: int | None = None) -> list[Tokenized]:
@@ -254,42 +250,35 @@ class MistralTokenizer:
         return done
 
     def _encode_together(self, requests: Sequence[Any], threads: int | None) -> list[Tokenized]:
-        engine = self._engine
         accepted = [accept(request, weights=self._weights) for request in requests]
-        media = [engine.collected() for _ in accepted]
-        plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
-        return [
-            Tokenized(e.ids, e.prefix_ids, found.images, found.audios, e, request, found, self)
-            for e, request, found in zip(engine.encoded_together(plans, threads), accepted, media, strict=True)
-        ]
+        plans = [self._engine.plan(request, bounded=False) for request in accepted]
+        return self._engine.encoded_together(plans, accepted, threads)
 
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
         accepted = accept(request, tools, weights=self._weights)
-        media = self._engine.collected(MediaAccess(arrays=False))
-        plan = self._engine.plan(accepted, media, bounded=True)
+        plan = self._engine.plan(accepted, MediaAccess(arrays=False))
         fixed = sum(
             1 if isinstance(item, int) else len(item.ids or ()) if isinstance(item, Segment) else 0
-            for laid in plan
-            for item in laid.items
+            for row in plan.rows
+            for item in row
         )
-        return 1 + fixed + sum(len(self._engine.encode(text)) for text in texts_of(plan))
+        return 1 + fixed + sum(len(self._engine.encode(text)) for text in plan.texts())
 
     def append(self, previous: Tokenized, messages: Any) -> Tokenized:
         """The ids of a conversation and more messages: as if all were encoded anew, but what stays is not.
+
+        Images and recordings are read from where `previous` was allowed to read them.
 
         Raises:
             InvalidRequestException: `previous` is not a conversation.
 
         """
-        if not isinstance(previous, Tokenized) or previous.request is None:
+        if not isinstance(previous, Tokenized) or previous.accepted is None:
             raise InvalidRequestException("Only the result of encoding a conversation can be continued.")
         more = accept(messages, weights=self._weights).messages
-        request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
-        media = self._engine.collected(ALL, previous.media.known if previous.media else None)
-        plan = self._engine.plan(request, media)
-        e = self._engine.extended(previous.encoded, plan)
-        return Tokenized(e.ids, e.prefix_ids, media.images, media.audios, e, request, media, self)
+        request = previous.accepted.model_copy(update={"messages": [*previous.accepted.messages, *more]})
+        return self._engine.extended(previous, request)
 
     def stable_prefix(self, a: Any, b: Any) -> StablePrefix:
         """How many ids two conversations share from the start, and which rules moved the others.
@@ -300,7 +289,7 @@ class MistralTokenizer:
         length = shared(first.tokens, second.tokens)
         if length == min(len(first.tokens), len(second.tokens)):
             return StablePrefix(length, ())
-        return StablePrefix(length, tuple(dict.fromkeys(moved(first.encoded.plan, second.encoded.plan))))
+        return StablePrefix(length, tuple(dict.fromkeys(moved(first.plan, second.plan))))
 
     def encode_fim(self, request: FIMRequest | Any) -> Tokenized:
         """Turn a fill-in-the-middle request into ids: `[SUFFIX]` suffix `[PREFIX]` prompt."""
@@ -316,8 +305,9 @@ class MistralTokenizer:
         return self._tokenized(*self._speech.speech(_as(request, SpeechRequest)))
 
     def _tokenized(self, plan: Plan, sounds: list[Any]) -> Tokenized:
-        ids, ends = encode_plan(plan, [self._engine.bos], self._engine.encode)
-        return Tokenized(ids, None, [], sounds, Encoded(ids, plan, ends, None), None, None, self)
+        done = self._engine.encoded(plan)
+        done.found_audios = sounds
+        return done
 
     def decode(
         self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE
@@ -337,10 +327,6 @@ class MistralTokenizer:
 
         return StreamParser(self.tokenizer, version=self._version)
 
-    def text_offsets(self, text: str) -> Sequence[Sequence[int]]:
-        """For each id of a text, the characters that it covers."""
-        return cast("Sequence[Sequence[int]]", self.tokenizer.encode_with_offsets(text).offsets.tolist())
-
 
 def _as(request: Any, kind: Any) -> Any:
     """A request of our own type from ours, a dict, or mistral-common's object."""
@@ -353,3 +339,10 @@ def _as(request: Any, kind: Any) -> Any:
 def _again(cls: type[MistralTokenizer], tokenizer: Tokenizer, mode: str, version: str) -> MistralTokenizer:
     """Rebuild a pickled tokenizer."""
     return cls(tokenizer, mode, version=version)
+
+
+def _check_budget(truncation: Truncation | None, budget: int | None) -> None:
+    if truncation not in (None, "messages", "turns"):
+        raise InvalidRequestException(f'`truncation` is "messages", "turns" or None, got {truncation!r}.')
+    if not (budget is None or isinstance(budget, int)):
+        raise InvalidRequestException(f"`max_model_input_len` must be an int or None, got {budget!r}.")

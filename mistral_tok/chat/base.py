@@ -23,8 +23,12 @@ def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
     return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
 
 
-class Base(msgspec.Struct, kw_only=True):
-    """A typed record that is built from keywords and compared by value."""
+class Base(msgspec.Struct, kw_only=True, gc=False):
+    """A typed record that is built from keywords and compared by value.
+
+    The garbage collector does not look for cycles through records, for requests have none; it would otherwise cost a
+    short request half as much time again.
+    """
 
     @classmethod
     def model_validate(cls, data: Any) -> Self:

@@ -13,7 +13,7 @@ from mistral_tok.chat.calls import Tool, ToolChoice
 from mistral_tok.chat.chunks import ImageChunk
 from mistral_tok.chat.messages import FinetuningAssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, Count, Effort, ResponseFormat, Share
+from mistral_tok.chat.requests import ChatCompletionRequest, ChatFields, Count, Effort, ResponseFormat, Share
 from mistral_tok.chat.strict import plain
 
 HELD = "\0object"
@@ -37,7 +37,7 @@ class Native(msgspec.Struct, kw_only=True):
     random_seed: Count | None = None
 
 
-def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCompletionRequest:
+def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatFields:
     """A private, checked copy of a request; dicts are read as OpenAI's format, objects as what they are.
 
     `weights` reads the key `weight` of assistant messages, which training data has.
@@ -46,18 +46,18 @@ def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCom
         InvalidShapeException: with the path of what has the wrong shape.
 
     """
-    accepted: ChatCompletionRequest
+    accepted: ChatFields
     if not isinstance(request, dict) and isinstance(request, bytes | bytearray | str):
         request = openai.parse_json(request)
     if isinstance(request, dict):
-        accepted = openai.whole(request, weights=weights, private=True)
+        accepted = openai.whole(request, weights)
     elif isinstance(request, Sequence):
         if all(isinstance(m, dict) for m in request):
-            accepted = openai.whole({"messages": request}, weights=weights, private=True)
+            accepted = openai.whole({"messages": request}, weights)
         else:
             accepted = _from_messages(request, weights)
     elif isinstance(request, Mapping):
-        accepted = openai.whole(plain(request), weights=weights, private=True)
+        accepted = openai.whole(plain(request), weights)
     else:
         accepted = _native(request)
     if tools is not None:

@@ -6,7 +6,6 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mistral_tok.chat.engine import texts_of
 from mistral_tok.chat.refusals import ForbiddenTextException
 from mistral_tok.chat.segments import Plan
 
@@ -26,7 +25,7 @@ def refuse_user_defined(tokenizer: Tokenizer, plan: Plan) -> None:
     """
     if tokenizer.family != "sentencepiece":
         return
-    for text in texts_of(plan):
+    for text in plan.texts():
         for found in NAME.finditer(text):
             if _is_piece(tokenizer, found.group()):
                 raise ForbiddenTextException(

@@ -77,51 +77,59 @@ class Turn(msgspec.Struct, gc=False, eq=False):
 
 
 class Conversation(msgspec.Struct, gc=False, eq=False):
-    """The turns, and the system text where it is no turn of its own."""
+    """The turns, the system text where it is no turn of its own, and the places of the first and last user turn."""
 
     turns: list[Turn]
     system: Text | None
+    first_user: int
+    last_user: int
 
 
-def normalise(messages: Sequence[Any], row: Format) -> Conversation:
+def normalise(messages: Sequence[Any], roles: list[str], row: Format) -> Conversation:
     """The turns of a conversation that is valid for `row`."""
     turns: list[Turn] = []
     in_place = row.system == "in place"
-    roles: list[str] = [m.role for m in messages]
     system = _system_text(messages, roles, row) if not in_place and "system" in roles else None
     call_ids: list[str] = []
+    first_user = last_user = -1
     first, count = 0, len(roles)
-    roles.append("")
     while first < count:
         role, content = roles[first], messages[first].content
         after = first + 1
         if role == "assistant":
             weight = messages[first].weight
-            while roles[after] == role and messages[after].weight == weight:
+            while after < count and roles[after] == role and messages[after].weight == weight:
                 after += 1
             turn = _assistant(messages, first, after, row)
             turns.append(turn)
             if turn.calls is not None:
                 call_ids += [call.id for call in turn.calls]
-        elif role == "user":
-            while roles[after] == role:
-                after += 1
-            if after == first + 1 and type(content) is str:
-                turns.append(Turn(role, content, first, after))
-            else:
-                turns.append(_merged(messages, first, after, row))
         else:
-            while roles[after] == role:
+            while after < count and roles[after] == role:
                 after += 1
-            if role == "tool":
+            if role == "user":
+                last_user = len(turns)
+                if first_user < 0:
+                    first_user = last_user
+                if after == first + 1 and type(content) is str:
+                    turns.append(Turn(role, content, first, after))
+                else:
+                    turns.append(_merged(messages, first, after, row))
+            elif role == "tool":
                 turns += _results(messages, first, after, row, call_ids)
                 call_ids = []
             elif in_place:
                 turns += [_merged(messages, i, i + 1, row) for i in range(first, after)]
         first = after
     if not turns or (not in_place and turns[0].role != "user"):
-        turns.insert(0, Turn("user", "", None))
-    return Conversation(turns, system)
+        return conversation([Turn("user", "", None), *turns], system)
+    return Conversation(turns, system, first_user, last_user)
+
+
+def conversation(turns: list[Turn], system: Text | None) -> Conversation:
+    """The conversation of these turns."""
+    users = [i for i, turn in enumerate(turns) if turn.role == "user"] or [-1]
+    return Conversation(turns, system, users[0], users[-1])
 
 
 def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:

@@ -21,7 +21,7 @@ from mistral_tok.chat.messages import (
     UserMessage,
 )
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, Count, ResponseFormat
+from mistral_tok.chat.requests import ChatCompletionRequest, ChatFields, Count, ResponseFormat
 from mistral_tok.chat.strict import convert
 from mistral_tok.errors import InvalidAssistantMessageException, InvalidMessageStructureException
 
@@ -70,8 +70,8 @@ class OpenAIToolSpec(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
-class OpenAIRequest(ChatCompletionRequest, kw_only=True):
-    """A whole request as it arrives; with its messages and tools made our own it is a request like any other."""
+class OpenAIRequest(ChatFields, kw_only=True):
+    """A whole request as it arrives; `public` makes it a request like any other."""
 
     messages: list[OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool]  # type: ignore[assignment]
     tools: list[OpenAIToolSpec] | None = None  # type: ignore[assignment]
@@ -79,18 +79,12 @@ class OpenAIRequest(ChatCompletionRequest, kw_only=True):
     seed: Count | None = None
     continue_final_message: Any = False
 
-    def __post_init__(self) -> None:
-        pass  # nothing is left to be converted
-
 
 Message = OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool
 
 
-def whole(request: dict[str, Any], *, weights: bool = False, private: bool = False) -> OpenAIRequest:
-    """The request that a dict in OpenAI's format stands for.
-
-    `private`: the messages are not handed out, so that those that need no change may stay as they arrived.
-    """
+def whole(request: dict[str, Any], weights: bool = False) -> OpenAIRequest:
+    """The request that a dict in OpenAI's format stands for; messages that need no change are as they arrived."""
     if "seed" in request and request["seed"] is not None and request.get("random_seed") is not None:
         raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
     try:
@@ -102,9 +96,9 @@ def whole(request: dict[str, Any], *, weights: bool = False, private: bool = Fal
     for i, m in enumerate(messages):
         kind = type(m)
         if kind is OpenAIAssistant:
-            if not private or m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
+            if m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
                 messages[i] = _assistant(m, f"$.messages[{i}]", weights)
-        elif kind is OpenAIDeveloper or (kind is not SystemMessage and not private):
+        elif kind is OpenAIDeveloper:
             messages[i] = _public(m)
     if wire.continue_final_message is not False:
         wire.messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
@@ -115,13 +109,27 @@ def whole(request: dict[str, Any], *, weights: bool = False, private: bool = Fal
     return wire
 
 
+def public(request: ChatFields) -> ChatCompletionRequest:
+    """The same request, made of the types that users know."""
+    if isinstance(request, ChatCompletionRequest):
+        return request
+    found = {name: getattr(request, name) for name in ChatCompletionRequest.__struct_fields__}
+    found["messages"] = [_public(m) for m in request.messages]
+    found["parallel_tool_calls"] = request.parallel_tool_calls is not False
+    if request.response_format is UNSET:
+        del found["response_format"]
+    return ChatCompletionRequest(**found | {"continue_final_message": UNSET})
+
+
 def _public(m: Any) -> Any:
     """A message of a type of our own."""
     if isinstance(m, OpenAIUser):
         return UserMessage(content=m.content)  # type: ignore[arg-type]
     if isinstance(m, OpenAITool):
         return ToolMessage(content=m.content, tool_call_id=m.tool_call_id, name=m.name)  # type: ignore[arg-type]
-    return SystemMessage(content=m.content)
+    if isinstance(m, OpenAIAssistant):
+        return AssistantMessage(content=m.content, tool_calls=m.tool_calls, prefix=m.prefix)
+    return SystemMessage(content=m.content) if isinstance(m, OpenAIDeveloper) else m
 
 
 def _assistant(m: OpenAIAssistant, path: str, weights: bool) -> AssistantMessage:
@@ -264,9 +272,8 @@ def from_openai(messages: Any, tools: Any, continue_final: Any, fields: dict[str
         data["tools"] = tools
     if continue_final is not False:
         data["continue_final_message"] = continue_final
-    built = whole(data)
-    found = {name: getattr(built, name) for name in ChatCompletionRequest.__struct_fields__}
-    return found | {"continue_final_message": UNSET, "parallel_tool_calls": built.parallel_tool_calls is not False}
+    built = public(whole(data))
+    return {name: getattr(built, name) for name in built.__struct_fields__}
 
 
 def to_openai(

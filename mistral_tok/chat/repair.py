@@ -22,7 +22,7 @@ from typing import Any
 from mistral_tok.chat.formats import Format
 from mistral_tok.chat.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.report import Edit
-from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.requests import ChatFields
 from mistral_tok.chat.validate import FORBIDDEN, NINE
 
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -76,7 +76,7 @@ class _Ids:
         return self._new[call_id]
 
 
-def repair(request: ChatCompletionRequest, row: Format, mode: str) -> tuple[ChatCompletionRequest, list[Edit]]:
+def repair(request: ChatFields, row: Format, mode: str) -> tuple[ChatFields, list[Edit]]:
     """A copy of the request with valid ids and an allowed order of roles, and what was changed."""
     edits: list[Edit] = []
     messages = _with_ids(request.messages, row, edits)

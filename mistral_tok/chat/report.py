@@ -12,7 +12,7 @@ from mistral_tok.chat.normalise import Turn
 from mistral_tok.chat.strict import unknown_keys
 
 if TYPE_CHECKING:
-    from mistral_tok.chat.engine import Encoded
+    from mistral_tok.chat.tokenized import Tokenized
 
 
 class Edit(NamedTuple):
@@ -44,11 +44,10 @@ def dropped_keys(data: Any) -> Iterator[Edit]:
             yield Edit("moved", f"$.messages[{i}]", "the reasoning became a thinking chunk in front of the content")
 
 
-def turn_edits(messages: Sequence[Any], encoded: Encoded) -> Iterator[Edit]:
+def turn_edits(messages: Sequence[Any], done: Tokenized) -> Iterator[Edit]:
     """Messages merged, calls rewritten, results reordered, turns inserted or left out."""
     highest = -1
-    for laid in encoded.plan:
-        turn = laid.turn
+    for turn, row in done.plan:
         if turn.message is None:
             yield Edit("inserted", "$.messages[0]", "an empty user message stands in front of the first message")
             continue
@@ -58,10 +57,10 @@ def turn_edits(messages: Sequence[Any], encoded: Encoded) -> Iterator[Edit]:
         if turn.message < highest:
             yield Edit("reordered", path, "this result moved into the order of the calls")
         highest = max(highest, turn.message)
-        if not laid.items:
+        if not row:
             yield Edit("skipped", path, "this version writes no calls and results before the last user message")
         yield from _rewritten(messages, turn)
-    for i in encoded.dropped:
+    for i in done.dropped:
         yield Edit("truncated", f"$.messages[{i}]", "left out so that the rest fits")
 
 

@@ -112,7 +112,21 @@ class BaseCompletionRequest(Base, kw_only=True):
     random_seed: Count | None = None
 
 
-class ChatCompletionRequest(BaseCompletionRequest, kw_only=True, repr_omit_defaults=True):
+class ChatFields(BaseCompletionRequest, kw_only=True, repr_omit_defaults=True):
+    """The fields of a conversation, however it came."""
+
+    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
+    model: str | None = None
+    response_format: ResponseFormat | UnsetType = UNSET
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    truncate_for_context_length: bool = False
+    reasoning_effort: Effort | None = None
+    continue_final_message: bool | UnsetType = UNSET
+
+
+class ChatCompletionRequest(ChatFields, kw_only=True):
     """A conversation to be answered.
 
     Messages, tools and the response format may be given as dicts of the same fields; they are converted.
@@ -122,15 +136,7 @@ class ChatCompletionRequest(BaseCompletionRequest, kw_only=True, repr_omit_defau
     UserMessage(content='Hi')
     """
 
-    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
-    model: str | None = None
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
-    tools: list[Tool] | None = None
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    truncate_for_context_length: bool = False
-    reasoning_effort: Effort | None = None
-    continue_final_message: bool | UnsetType = UNSET
 
     def __class_getitem__(cls, item: Any) -> type[Self]:
         """`ChatCompletionRequest[…]` is the class itself: the message types need not be named."""

@@ -34,8 +34,8 @@ from chat_reference import theirs
 from chat_support import ROOT, ours
 
 from mistral_tok.chat.convert import accept
+from mistral_tok.chat.mediaids import ALL
 from mistral_tok.chat.normalise import normalise
-from mistral_tok.chat.segments import encode_plan
 from mistral_tok.chat.validate import validate
 
 VARIANTS = ("v3", "v7", "v3-tekken", "v13")
@@ -158,7 +158,8 @@ def compare(variant: str, count: int, rounds: int) -> None:
 
 
 def _checked(tokenizer: Any, request: dict[str, Any]) -> None:
-    validate(accept(request), tokenizer._engine.row, "test")
+    accepted = accept(request)
+    validate(accepted, [m.role for m in accepted.messages], tokenizer._engine.row, "test")
 
 
 def bulk(variant: str, count: int) -> None:
@@ -209,16 +210,18 @@ def profile(variant: str, count: int) -> None:
     tokenizer = ours(variant)
     engine = tokenizer._engine
     accepted = [accept(r) for r in requests]
-    conversations = [normalise(r.messages, engine.row) for r in accepted]
-    plans = [engine._layout.plan(c, None, None, engine.collected()) for c in conversations]
-    texts = [[i for laid in plan for i in laid.items if isinstance(i, str)] for plan in plans]
+    roles = [[m.role for m in r.messages] for r in accepted]
+    conversations = [normalise(r.messages, t, engine.row) for r, t in zip(accepted, roles, strict=True)]
+    plans = [engine._layout.plan(c, None, None, ALL) for c in conversations]
+    texts = [list(plan.texts()) for plan in plans]
+    core = tokenizer.tokenizer._encoder
     steps: dict[str, Callable[[], object]] = {
         "dicts → types": lambda: [accept(r) for r in requests],
-        "validate": lambda: [validate(r, engine.row, "test") for r in accepted],
-        "normalise": lambda: [normalise(r.messages, engine.row) for r in accepted],
-        "lay out": lambda: [engine._layout.plan(c, None, None, engine.collected()) for c in conversations],
-        "encode plans": lambda: [encode_plan(p, [1], tokenizer.tokenizer.encode) for p in plans],
-        "(texts alone)": lambda: [[tokenizer.tokenizer.encode(t) for t in row] for row in texts],
+        "validate": lambda: [validate(r, t, engine.row, "test") for r, t in zip(accepted, roles, strict=True)],
+        "normalise": lambda: [normalise(r.messages, t, engine.row) for r, t in zip(accepted, roles, strict=True)],
+        "lay out": lambda: [engine._layout.plan(c, None, None, ALL) for c in conversations],
+        "encode plans": lambda: [core.rows(p.rows, 1, []) for p in plans],
+        "(texts alone)": lambda: [[core.encode(t) for t in row] for row in texts],
         "everything": lambda: [tokenizer.encode_chat_completion(r) for r in requests],
     }
     times = in_turn(steps, 7)
