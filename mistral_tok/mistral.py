@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from os import PathLike
 from os.path import exists
 from typing import TYPE_CHECKING, Any, Self
@@ -31,14 +30,15 @@ from mistral_tok.chat.speech import SpeechLayout
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
+from mistral_tok.parallel import check_threads, share
 
 if TYPE_CHECKING:
     from mistral_tok.chat.events import ParsedMessage
     from mistral_tok.chat.parse_stream import StreamParser
     from mistral_tok.tokenizer import Tokenizer
 
-TOGETHER = 64
-"""Conversations whose texts are encoded as one batch: enough to keep threads busy, few enough to stay in the cache."""
+TOGETHER = 16
+"""Conversations that a thread takes at a time."""
 
 
 class MistralTokenizer:
@@ -186,11 +186,10 @@ class MistralTokenizer:
 
     # Encoding.
 
-    def encode_chat_completion(
+    def encode_chat_completion(  # options are not keyword-only: finding each by its name takes as long as validation
         self,
         request: Any,
         max_model_input_len: int | None = None,
-        *,
         tools: Any = None,
         truncation: Truncation | None = None,
         repair: bool = False,
@@ -222,12 +221,11 @@ class MistralTokenizer:
         """
         if truncation is not None or max_model_input_len is not None:
             _check_budget(truncation, max_model_input_len)
-        engine = self._engine
-        edits: list[Edit] = []
-        accepted = accept(request, tools, weights=self._weights)
+        engine, access = self._engine, ALL
+        edits: Sequence[Edit] = ()
+        accepted = accept(request, tools, self._weights)
         if repair:
             accepted, edits = repaired(accepted, engine.row, self._mode.value)
-        access = ALL
         if fetcher is not None or allow_urls or not (allow_files and arrays):
             access = MediaAccess(fetcher, allow_urls, allow_files, arrays)
         done = engine.run(accepted, access, max_model_input_len, truncation)
@@ -238,25 +236,25 @@ class MistralTokenizer:
         return done
 
     def encode_batch(self, requests: Iterable[Any], *, threads: int | None = None) -> list[Tokenized]:
-        """Encode many conversations at once, equal to encoding one by one; texts are encoded on several threads.
+        """Encode many conversations, equal to encoding one by one.
 
-        `threads`: None takes what the machine has where the batch is large enough. The first request that cannot be
-        encoded is refused as `encode_chat_completion` does.
+        `threads` above 1 pay where images are decoded or texts are long: the interpreter lock is released for those,
+        and is what takes the time of other conversations. The first request that cannot be encoded is refused as
+        `encode_chat_completion` does.
         """
-        done: list[Tokenized] = []
-        waiting = iter(requests)
-        while part := list(islice(waiting, TOGETHER)):
-            done += self._encode_together(part, threads)
-        return done
+        check_threads(threads)
+        given = list(requests)
+        bounds = [(start, min(start + TOGETHER, len(given))) for start in range(0, len(given), TOGETHER)]
+        encode = self._engine.run
 
-    def _encode_together(self, requests: Sequence[Any], threads: int | None) -> list[Tokenized]:
-        accepted = [accept(request, weights=self._weights) for request in requests]
-        plans = [self._engine.plan(request, bounded=False) for request in accepted]
-        return self._engine.encoded_together(plans, accepted, threads)
+        def work(start: int, stop: int) -> list[Tokenized]:
+            return [encode(accept(request, None, self._weights)) for request in given[start:stop]]
+
+        return [done for part in share(bounds, threads or 1, work) for done in part]
 
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
-        accepted = accept(request, tools, weights=self._weights)
+        accepted = accept(request, tools, self._weights)
         plan = self._engine.plan(accepted, MediaAccess(arrays=False))
         fixed = sum(
             1 if isinstance(item, int) else len(item.ids or ()) if isinstance(item, Segment) else 0
@@ -276,7 +274,7 @@ class MistralTokenizer:
         """
         if not isinstance(previous, Tokenized) or previous.accepted is None:
             raise InvalidRequestException("Only the result of encoding a conversation can be continued.")
-        more = accept(messages, weights=self._weights).messages
+        more = accept(messages, None, self._weights).messages
         request = previous.accepted.model_copy(update={"messages": [*previous.accepted.messages, *more]})
         return self._engine.extended(previous, request)
 

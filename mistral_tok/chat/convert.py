@@ -37,7 +37,7 @@ class Native(msgspec.Struct, kw_only=True):
     random_seed: Count | None = None
 
 
-def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatFields:
+def accept(request: Any, tools: Any = None, weights: bool = False) -> ChatFields:
     """A private, checked copy of a request; dicts are read as OpenAI's format, objects as what they are.
 
     `weights` reads the key `weight` of assistant messages, which training data has.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress, pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.layout import Layout
 from mistral_tok.chat.mediaids import ALL, MediaAccess, MediaIds
-from mistral_tok.chat.normalise import Conversation, conversation, normalise
+from mistral_tok.chat.normalise import Conversation, normalise
 from mistral_tok.chat.refusals import ForbiddenTextException
 from mistral_tok.chat.requests import ChatFields
 from mistral_tok.chat.segments import Plan, Segment, encode_rows, same
@@ -79,18 +78,17 @@ class Engine:
                 ) from None
             return self.tokenizer.encode(text, errors="replace")
 
-    def plan(self, request: ChatFields, access: MediaAccess = ALL, *, bounded: bool = True) -> Plan:
+    def plan(self, request: ChatFields, access: MediaAccess = ALL, bounded: bool = True) -> Plan:
         """The validated, normalised and laid out conversation.
 
         Raises:
             MistralCommonException: one of its subclasses; see `validate`.
 
         """
-        conversation, tools, settings = self.prepare(request, bounded=bounded)
-        return self._layout.plan(conversation, tools, settings, access)
+        return self._layout.plan(self._conversation(request, bounded), access)
 
-    def prepare(self, request: ChatFields, *, bounded: bool) -> tuple[Conversation, Segment | None, Segment | None]:
-        """The validated and normalised conversation, its tool list and its settings."""
+    def _conversation(self, request: ChatFields, bounded: bool) -> Conversation:
+        """The validated and normalised conversation with its tool list and its settings."""
         row, messages = self.row, request.messages
         roles: list[str] = [m.role for m in messages]
         validate(request, roles, row, self.mode)
@@ -101,11 +99,13 @@ class Engine:
             )
         if request.truncate_for_context_length and not bounded:
             raise TokenizerException("truncate_for_context_length is set; pass max_model_input_len to encoding, too.")
-        conversation = normalise(messages, roles, row)
-        settings = self._settings_segment(settings_text(request, self.builder)) if row.settings else None
+        done = normalise(messages, roles, row)
+        done.tools = tools
+        if row.settings:
+            done.settings = self._settings_segment(settings_text(request, self.builder))
         if row.audio_beside_system == "by url":
             refuse_audio(messages, roles, ("input_audio",))
-        return conversation, tools, settings
+        return done
 
     def _settings_segment(self, text: str | None) -> Segment | None:
         """The segment of settings; the first few texts are remembered, for there are as many as efforts."""
@@ -128,7 +128,8 @@ class Engine:
         """Ids of a request, cut to `budget` ids if that is asked for."""
         if truncation == "turns":
             return self._by_exchanges(request, access, budget)
-        done = self.encoded(self.plan(request, access, bounded=budget is not None), request)
+        conversation = self._conversation(request, budget is not None)
+        done = self.encoded(self._layout.plan(conversation, access), request)
         if (truncation is not None or request.truncate_for_context_length) and self.row.truncates:
             if budget is None:
                 raise TokenizerException("truncation needs max_model_input_len.")
@@ -151,22 +152,6 @@ class Engine:
             prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
         return Tokenized(ids, plan, ends, self.tokenizer, prefix, (), request)
 
-    def encoded_together(
-        self, plans: Sequence[Plan], requests: Sequence[ChatFields], threads: int | None
-    ) -> list[Tokenized]:
-        """The ids of many plans; their texts are encoded as one batch."""
-        texts = [text for plan in plans for text in plan.texts()]
-        try:
-            known = iter(self.tokenizer.encode_batch(texts, threads=threads))
-        except ValueError:  # a lone surrogate
-            known = iter([self.encode(text) for text in texts])
-        done: list[Tokenized] = []
-        for plan, request in zip(plans, requests, strict=True):
-            ends: list[int] = []
-            ids = encode_rows(plan.rows, self.bos, ends, lambda _: next(known))
-            done.append(self._tokenized(plan, ids, ends, request))
-        return done
-
     def _by_exchanges(self, request: ChatFields, access: MediaAccess, budget: int | None) -> Tokenized:
         """Drop the oldest exchanges until all ids fit, the beginning of the sequence included.
 
@@ -175,8 +160,8 @@ class Engine:
         if budget is None:
             raise TokenizerException('truncation="turns" needs max_model_input_len.')
         access = replace(access, known={})
-        whole, tools, settings = self.prepare(request, bounded=True)
-        done = self.encoded(self._layout.plan(whole, tools, settings, access), request)
+        whole = self._conversation(request, True)
+        done = self.encoded(self._layout.plan(whole, access), request)
         groups = exchanges(whole.turns)
         lengths = [end - start for start, end in pairwise([1, *done.ends])]
         gone: set[int] = set()
@@ -187,8 +172,7 @@ class Engine:
             gone.update(group)
             over -= sum(lengths[i] for i in group)
             if over <= 0 or group is groups[-2]:
-                left = conversation([turn for i, turn in enumerate(whole.turns) if i not in gone], whole.system)
-                done = self.encoded(self._layout.plan(left, tools, settings, access), request)
+                done = self.encoded(self._layout.plan(whole.without(gone), access), request)
                 over = len(done.tokens) - budget
         if over > 0:
             raise TokenizerException(

@@ -41,16 +41,16 @@ class Layout:
         if row.settings:
             self._settings, self._settings_end = control("[MODEL_SETTINGS]"), control("[/MODEL_SETTINGS]")
 
-    def plan(
-        self, conversation: Conversation, tools: Segment | None, settings: Segment | None, access: MediaAccess
-    ) -> Plan:
+    def plan(self, conversation: Conversation, access: MediaAccess) -> Plan:
         """The turns with what each is written as. A turn that this version leaves out has an empty row."""
         turns, row = conversation.turns, self.row
         first, last = conversation.first_user, conversation.last_user
-        block_at = system_at = -1
-        if tools is not None or settings is not None:
-            block_at = first if row.tools == "first user" else last if row.tools else -1
-        if conversation.system is not None:
+        block: Row = ()
+        system, system_at, block_at = conversation.system, -1, -1
+        if row.tools is not None and (conversation.tools is not None or conversation.settings is not None):
+            block = self._block(conversation.tools, conversation.settings)
+            block_at = first if row.tools == "first user" else last
+        if system is not None:
             system_at = first if row.system == "first user" else last
         if row.results == "json list":
             _refuse_second_results(turns, last)
@@ -58,9 +58,9 @@ class Layout:
         for i, turn in enumerate(turns):
             role = turn.role
             if role == "user":
-                items = self._user(turn, conversation.system if i == system_at else None, access)
+                items = self._user(turn, system if i == system_at else None, access)
                 if i == block_at:
-                    items = self._block(tools, settings) + items
+                    items = block + items
             elif role == "assistant":
                 items = self._assistant(turn, access, i < last and not row.old_calls)
             elif role == "tool":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.formats import Format
 from mistral_tok.errors import TokenizerException
+
+if TYPE_CHECKING:
+    from mistral_tok.chat.segments import Segment
 
 JOIN = "\n\n"
 """What joins texts of different messages."""
@@ -77,12 +80,23 @@ class Turn(msgspec.Struct, gc=False, eq=False):
 
 
 class Conversation(msgspec.Struct, gc=False, eq=False):
-    """The turns, the system text where it is no turn of its own, and the places of the first and last user turn."""
+    """The turns, the system text where it is no turn of its own, and the places of the first and last user turn.
+
+    `tools` and `settings` are what stands in front of one of these two.
+    """
 
     turns: list[Turn]
     system: Text | None
     first_user: int
     last_user: int
+    tools: Segment | None = None
+    settings: Segment | None = None
+
+    def without(self, gone: Collection[int]) -> Conversation:
+        """The conversation without some of its turns."""
+        left = conversation([turn for i, turn in enumerate(self.turns) if i not in gone], self.system)
+        left.tools, left.settings = self.tools, self.settings
+        return left
 
 
 def normalise(messages: Sequence[Any], roles: list[str], row: Format) -> Conversation:

@@ -88,10 +88,9 @@ def whole(request: dict[str, Any], weights: bool = False) -> OpenAIRequest:
     if "seed" in request and request["seed"] is not None and request.get("random_seed") is not None:
         raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
     try:
-        wire = convert(request, OpenAIRequest)
-    except InvalidShapeException as error:
-        _refuse_earlier_conflict(request, error)
-        raise
+        wire = msgspec.convert(request, OpenAIRequest)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        wire = _unusual(request)
     messages: list[Any] = wire.messages
     for i, m in enumerate(messages):
         kind = type(m)
@@ -107,6 +106,15 @@ def whole(request: dict[str, Any], weights: bool = False) -> OpenAIRequest:
     if wire.seed is not None:
         wire.random_seed = wire.seed
     return wire
+
+
+def _unusual(request: dict[str, Any]) -> OpenAIRequest:
+    """A request that is not all plain dicts and strings, or not valid."""
+    try:
+        return convert(request, OpenAIRequest)
+    except InvalidShapeException as error:
+        _refuse_earlier_conflict(request, error)
+        raise
 
 
 def public(request: ChatFields) -> ChatCompletionRequest:

@@ -212,14 +212,14 @@ def profile(variant: str, count: int) -> None:
     accepted = [accept(r) for r in requests]
     roles = [[m.role for m in r.messages] for r in accepted]
     conversations = [normalise(r.messages, t, engine.row) for r, t in zip(accepted, roles, strict=True)]
-    plans = [engine._layout.plan(c, None, None, ALL) for c in conversations]
+    plans = [engine._layout.plan(c, ALL) for c in conversations]
     texts = [list(plan.texts()) for plan in plans]
     core = tokenizer.tokenizer._encoder
     steps: dict[str, Callable[[], object]] = {
         "dicts → types": lambda: [accept(r) for r in requests],
         "validate": lambda: [validate(r, t, engine.row, "test") for r, t in zip(accepted, roles, strict=True)],
         "normalise": lambda: [normalise(r.messages, t, engine.row) for r, t in zip(accepted, roles, strict=True)],
-        "lay out": lambda: [engine._layout.plan(c, None, None, ALL) for c in conversations],
+        "lay out": lambda: [engine._layout.plan(c, ALL) for c in conversations],
         "encode plans": lambda: [core.rows(p.rows, 1, []) for p in plans],
         "(texts alone)": lambda: [[core.encode(t) for t in row] for row in texts],
         "everything": lambda: [tokenizer.encode_chat_completion(r) for r in requests],
