@@ -129,14 +129,14 @@ class Engine:
         if truncation == "turns":
             return self._by_exchanges(request, access, budget)
         conversation = self._conversation(request, budget is not None)
-        done = self.encoded(self._layout.plan(conversation, access), request)
+        done = self.encoded(self._layout.plan(conversation, access), request, access)
         if (truncation is not None or request.truncate_for_context_length) and self.row.truncates:
             if budget is None:
                 raise TokenizerException("truncation needs max_model_input_len.")
             _cut(done, budget)
         return done
 
-    def encoded(self, plan: Plan, request: ChatFields | None = None) -> Tokenized:
+    def encoded(self, plan: Plan, request: ChatFields | None = None, access: MediaAccess = ALL) -> Tokenized:
         """The ids of a plan."""
         ends: list[int] = []
         try:
@@ -144,13 +144,15 @@ class Engine:
         except ValueError:  # a lone surrogate
             ends = []
             ids = encode_rows(plan.rows, self.bos, ends, self.encode)
-        return self._tokenized(plan, ids, ends, request)
+        return self._tokenized(plan, ids, ends, request, access)
 
-    def _tokenized(self, plan: Plan, ids: list[int], ends: list[int], request: ChatFields | None) -> Tokenized:
+    def _tokenized(
+        self, plan: Plan, ids: list[int], ends: list[int], request: ChatFields | None, access: MediaAccess
+    ) -> Tokenized:
         prefix = None
         if plan.turns[-1].prefix:
             prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
-        return Tokenized(ids, plan, ends, self.tokenizer, prefix, (), request)
+        return Tokenized(ids, plan, ends, self.tokenizer, prefix, (), request, access)
 
     def _by_exchanges(self, request: ChatFields, access: MediaAccess, budget: int | None) -> Tokenized:
         """Drop the oldest exchanges until all ids fit, the beginning of the sequence included.
@@ -161,7 +163,7 @@ class Engine:
             raise TokenizerException('truncation="turns" needs max_model_input_len.')
         access = replace(access, known={})
         whole = self._conversation(request, True)
-        done = self.encoded(self._layout.plan(whole, access), request)
+        done = self.encoded(self._layout.plan(whole, access), request, access)
         groups = exchanges(whole.turns)
         lengths = [end - start for start, end in pairwise([1, *done.ends])]
         gone: set[int] = set()
@@ -172,7 +174,7 @@ class Engine:
             gone.update(group)
             over -= sum(lengths[i] for i in group)
             if over <= 0 or group is groups[-2]:
-                done = self.encoded(self._layout.plan(whole.without(gone), access), request)
+                done = self.encoded(self._layout.plan(whole.without(gone), access), request, access)
                 over = len(done.tokens) - budget
         if over > 0:
             raise TokenizerException(
@@ -183,16 +185,18 @@ class Engine:
 
     def extended(self, before: Tokenized, request: ChatFields) -> Tokenized:
         """The ids of a longer request, those of its longest stable beginning taken from an earlier one."""
-        known = {id(segment.chunk): segment for segment in before.plan.segments() if segment.chunk is not None}
-        plan = self.plan(request, replace(before.access, known=known))
+        known = dict(before.access.known or {})
+        known |= {id(segment.chunk): segment for segment in before.plan.segments() if segment.chunk is not None}
+        access = replace(before.access, known=known)
+        plan = self.plan(request, access)
         stays = sum(1 for _ in takewhile(bool, map(same, before.plan.rows, plan.rows)))
         if not stays:
-            return self.encoded(plan, request)
+            return self.encoded(plan, request, access)
         kept = before.ends[stays - 1]
         ends: list[int] = []
         more = encode_rows(plan.rows[stays:], self.bos, ends, self.encode)[1:]
         ends = before.ends[:stays] + [end + kept - 1 for end in ends]
-        return self._tokenized(plan, before.tokens[:kept] + more, ends, request)
+        return self._tokenized(plan, before.tokens[:kept] + more, ends, request, access)
 
 
 def _cut(done: Tokenized, budget: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,53 @@ def test_batches_equal_single_requests() -> None:
         assert len(done[9].images) == 1
     with pytest.raises(schema.ForbiddenTextException):
         ours("v7").encode_batch(requests[:9])
+
+
+def test_the_first_bad_request_of_a_batch_is_refused_whichever_thread_meets_it() -> None:
+    requests: list[Any] = [chat((U, "x" * 3000))] * 200
+    requests[20], requests[35] = chat(("nobody", "a")), []
+    for threads in (1, 2, 4):
+        with pytest.raises(errors.InvalidRequestException, match="nobody"):
+            ours("v13").encode_batch(requests, threads=threads)
+    with pytest.raises(ValueError, match="threads is 0"):
+        ours("v13").encode_batch(requests, threads=0)
+
+
+def test_the_request_of_a_result_has_the_types_that_users_know() -> None:
+    given = {"messages": [*chat((S, "s")), *round_trip()], "tools": TOOLS, "seed": 3, "parallel_tool_calls": None}
+    done = ours("v13").encode_chat_completion(given)
+    assert done.request == schema.ChatCompletionRequest.from_openai(**given)
+    assert type(done.request) is schema.ChatCompletionRequest and done.request is done.request
+    assert [type(m).__name__ for m in done.request.messages] == [
+        "SystemMessage", "UserMessage", "AssistantMessage", "ToolMessage",
+    ]  # fmt: skip
+    assert ours("v13").encode_chat_completion(done.request) == done
+    assert ours("v13").encode_fim({"prompt": "a"}).request is None
+
+
+def test_spans_of_texts_with_lone_surrogates() -> None:
+    done = ours("v13").encode_chat_completion([schema.UserMessage(content="a\ud800b")])
+    assert done.tokens == ours("v13").encode_chat_completion(chat((U, "a\ufffdb"))).tokens
+    assert [span.chars for span in done.spans if span.part == "text"] == [(0, 3)]
+    assert {o[1:] for o in done.offsets if o is not None} == {(0, 1), (1, 2), (2, 3)}
+
+
+def test_appending_reads_media_as_the_first_request_did() -> None:
+    picture = expand({"type": "x_png", "size": [20, 20]})["image_url"]["url"]
+    fetched: list[str] = []
+
+    def fetcher(url: str) -> bytes:
+        fetched.append(url)
+        return b64decode(picture.partition(",")[2])
+
+    tokenizer = ours("v13-think-mm")
+    remote = {"type": "image_url", "image_url": {"url": "https://example.com/1.png"}}
+    first = tokenizer.encode_chat_completion(chat((U, [remote])), fetcher=fetcher)
+    more = tokenizer.append(first, chat((A, "a"), (U, [remote])))
+    assert len(first.images) == 1 and len(more.images) == 2 and len(fetched) == 2
+    assert more.images[0] is first.images[0]
+    with pytest.raises(errors.InvalidMediaException, match="is not fetched"):
+        tokenizer.encode_chat_completion(chat((U, [remote])))
 
 
 @pytest.mark.parametrize("kind", ["encode_fim", "encode_transcription", "encode_speech_request"])
