@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from os.path import exists
 from typing import TYPE_CHECKING, Any, Self
+from warnings import warn
 
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.decoding import decode
@@ -15,6 +16,7 @@ from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.inner import InstructTokenizer
 from mistral_tok.chat.mediaids import ALL, MediaAccess
+from mistral_tok.chat.names import VOCABULARY_OF_MODEL, TokenizerVersion
 from mistral_tok.chat.refusals import VocabularyFileException
 from mistral_tok.chat.repair import repair as repaired
 from mistral_tok.chat.report import Edit, dropped_keys, turn_edits
@@ -71,9 +73,9 @@ class MistralTokenizer:
             raise TokenizerException(f"{version} needs a Tekken vocabulary; {tokenizer.name} is a SentencePiece file.")
         self.tokenizer = tokenizer
         self._mode = ValidationMode(mode)
-        self._version = version
+        self._version = TokenizerVersion(version)
         self._weights = self._mode is ValidationMode.finetuning
-        self.instruct_tokenizer = InstructTokenizer(tokenizer, version)
+        self.instruct_tokenizer = InstructTokenizer(tokenizer, self._version)
         self._engine = engine = Engine(tokenizer, version, self._mode.value)
         audio: Any = tokenizer.config.get("audio")
         self._speech = SpeechLayout(
@@ -168,9 +170,33 @@ class MistralTokenizer:
         """The seventh version, with or without images, in test mode."""
         return cls.bundled("v7-mm" if is_mm else "v7")
 
+    @classmethod
+    def from_model(cls, model: str, strict: bool = True) -> Self:
+        """The vocabulary of a model by the name it was served under until the end of 2024, in test mode.
+
+        Kept for programs that call it; a newer model's vocabulary comes with the model: `from_file`, `from_hf_hub`.
+
+        Raises:
+            TokenizerException: the name is not known.
+            ValueError: `strict` is False; names were once guessed.
+
+        """
+        warn(
+            "`MistralTokenizer.from_model` is deprecated: use `from_file`, `from_hf_hub` or `bundled`.",
+            FutureWarning,
+            2,
+        )
+        if not strict:
+            raise ValueError("from_model knows exact names only: strict must be True.")
+        if model not in VOCABULARY_OF_MODEL:
+            raise TokenizerException(
+                f"Unknown model {model!r}; use from_file or from_hf_hub, or one of {sorted(VOCABULARY_OF_MODEL)}."
+            )
+        return cls.bundled(VOCABULARY_OF_MODEL[model])
+
     @property
-    def version(self) -> str:
-        """The tokenizer version, `v1` to `v15`."""
+    def version(self) -> TokenizerVersion:
+        """The tokenizer version, `v1` to `v15`; versions are ordered, and equal to their names."""
         return self._version
 
     @property
@@ -179,10 +205,10 @@ class MistralTokenizer:
         return self._mode
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.tokenizer, self._mode.value, self._version)
+        return _again, (type(self), self.tokenizer, self._mode.value, self._version.value)
 
     def __repr__(self) -> str:
-        return f"MistralTokenizer({self.tokenizer.name!r}, version={self._version!r}, mode={self._mode.value!r})"
+        return f"MistralTokenizer({self.tokenizer.name!r}, version={self._version.value!r}, mode={self._mode.value!r})"
 
     # Encoding.
 

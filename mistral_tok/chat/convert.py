@@ -14,7 +14,7 @@ from mistral_tok.chat.chunks import ImageChunk
 from mistral_tok.chat.messages import FinetuningAssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.refusals import InvalidShapeException
 from mistral_tok.chat.requests import ChatCompletionRequest, ChatFields, Count, Effort, ResponseFormat, Share
-from mistral_tok.chat.strict import plain
+from mistral_tok.chat.strict import plain, pydantic_fields
 
 HELD = "\0object"
 """Key under which an object that is no data (a PIL image) travels through the conversion."""
@@ -103,9 +103,9 @@ def _checked(request: Any) -> ChatCompletionRequest:
     held: list[Any] = []
 
     def take_apart(value: Any) -> Any:
-        fields = getattr(type(value), "model_fields", None)
-        if isinstance(fields, Mapping):  # a pydantic object
-            return {"schema" if n == "custom_schema" else n: getattr(value, n) for n in fields}
+        fields = pydantic_fields(value)
+        if fields is not None:
+            return fields
         held.append(value)
         return {HELD: len(held) - 1}
 

@@ -11,13 +11,14 @@ from mistral_tok.chat.refusals import UnknownTokenIdException
 from mistral_tok.chat.requests import SpecialTokenPolicy
 
 if TYPE_CHECKING:
+    from mistral_tok.chat.names import TokenizerVersion
     from mistral_tok.tokenizer import Tokenizer
 
 
 class InnerTokenizer:
     """A vocabulary under the names of mistral-common's `Tekkenizer` and `SentencePieceTokenizer`."""
 
-    def __init__(self, tokenizer: Tokenizer, version: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, version: TokenizerVersion) -> None:
         self._tokenizer = tokenizer
         self.version = version
 
@@ -129,7 +130,7 @@ class InnerTokenizer:
 class InstructTokenizer:
     """What `MistralTokenizer.instruct_tokenizer` holds: the vocabulary, and the sections about images and audio."""
 
-    def __init__(self, tokenizer: Tokenizer, version: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, version: TokenizerVersion) -> None:
         self.tokenizer = InnerTokenizer(tokenizer, version)
         self.image_encoder = self.mm_encoder = self.tokenizer.image
         self.audio_encoder = self.tokenizer.audio

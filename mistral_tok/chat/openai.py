@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -31,16 +31,20 @@ R = TypeVar("R", bound=Base)
 class OpenAIUser(UserMessage, kw_only=True, tag_field="role", tag="user"):
     """A user message as it arrives (no `image` chunks: that type is not OpenAI's)."""
 
+    checked: ClassVar[bool] = False
     content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
 
 
 class OpenAIDeveloper(SystemMessage, kw_only=True, tag_field="role", tag="developer"):
     """OpenAI's later name of the system role."""
 
+    checked: ClassVar[bool] = False
+
 
 class OpenAIAssistant(AssistantMessage, kw_only=True, tag_field="role", tag="assistant"):
     """An assistant message as it arrives: thoughts may stand in a field of their own, and `prefix` is not read."""
 
+    checked: ClassVar[bool] = False
     prefix: bool = msgspec.field(default=False, name="(not read)")
     reasoning: str | None = None
     reasoning_content: str | None = None
@@ -50,11 +54,12 @@ class OpenAIAssistant(AssistantMessage, kw_only=True, tag_field="role", tag="ass
 class OpenAITool(ToolMessage, kw_only=True, tag_field="role", tag="tool"):
     """A tool result as it arrives; the id must be there but may be null."""
 
+    checked: ClassVar[bool] = False
     content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
     tool_call_id: str | None
 
 
-class OpenAIFunction(msgspec.Struct):
+class OpenAIFunction(msgspec.Struct, gc=False):
     """A function as it arrives: everything but the name may be null."""
 
     name: str
@@ -63,7 +68,7 @@ class OpenAIFunction(msgspec.Struct):
     strict: bool | None = None
 
 
-class OpenAIToolSpec(msgspec.Struct):
+class OpenAIToolSpec(msgspec.Struct, gc=False):
     """A tool as it arrives."""
 
     function: OpenAIFunction
@@ -101,8 +106,6 @@ def whole(request: dict[str, Any], weights: bool = False) -> OpenAIRequest:
             messages[i] = _public(m)
     if wire.continue_final_message is not False:
         wire.messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
-    if wire.tools is not None:
-        wire.tools = [_tool(t) for t in wire.tools]  # type: ignore[misc]
     if wire.seed is not None:
         wire.random_seed = wire.seed
     return wire
@@ -123,9 +126,9 @@ def public(request: ChatFields) -> ChatCompletionRequest:
         return request
     found = {name: getattr(request, name) for name in ChatCompletionRequest.__struct_fields__}
     found["messages"] = [_public(m) for m in request.messages]
+    if request.tools is not None:
+        found["tools"] = [_tool(t) if isinstance(t, OpenAIToolSpec) else t for t in request.tools]
     found["parallel_tool_calls"] = request.parallel_tool_calls is not False
-    if request.response_format is UNSET:
-        del found["response_format"]
     return ChatCompletionRequest(**found | {"continue_final_message": UNSET})
 
 

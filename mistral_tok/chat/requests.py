@@ -46,6 +46,18 @@ class SpecialTokenPolicy(StrEnum):
     KEEP = "keep"
     RAISE = "raise"
 
+    @classmethod
+    def validate(cls, policy: SpecialTokenPolicy | str) -> SpecialTokenPolicy:
+        """The policy itself, or the one of this name.
+
+        Raises:
+            ValueError: there is no such policy.
+
+        """
+        if policy not in list(cls):
+            raise ValueError(f"`special_token_policy` is {policy!r}; expected one of {[p.value for p in cls]}.")
+        return cls(policy)
+
 
 class ReasoningEffort(StrEnum):
     """How long the model is to think (v15)."""
@@ -115,8 +127,8 @@ class BaseCompletionRequest(Base, kw_only=True):
 class ChatFields(BaseCompletionRequest, kw_only=True, repr_omit_defaults=True):
     """The fields of a conversation, however it came."""
 
-    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
     model: str | None = None
+    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
     response_format: ResponseFormat | UnsetType = UNSET
     tools: list[Tool] | None = None
     tool_choice: ToolChoice = "auto"
@@ -142,12 +154,18 @@ class ChatCompletionRequest(ChatFields, kw_only=True):
         """`ChatCompletionRequest[…]` is the class itself: the message types need not be named."""
         return cls
 
-    def __post_init__(self) -> None:
-        kinds = {type(self.response_format), *map(type, self.messages), *map(type, self.tools or ())}
-        if dict in kinds or self.continue_final_message is not UNSET:
-            from mistral_tok.chat.strict import fill
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """What the constructor does with its keywords; messages and tools that are records already stay the same.
 
-            fill(self)
+        Raises:
+            InvalidShapeException: the error names the path.
+            InvalidMessageStructureException: `continue_final_message` without a final assistant message.
+
+        """
+        from mistral_tok.chat.strict import filled
+
+        return filled(fields, cls)
 
     @classmethod
     def from_openai(

@@ -36,6 +36,7 @@ from mistral_tok.chat.messages import (
     ToolMessage,
     UserMessage,
 )
+from mistral_tok.chat.names import SpecialTokens, TokenizerVersion
 from mistral_tok.chat.refusals import (
     ConflictingContentException,
     ForbiddenTextException,
@@ -88,11 +89,13 @@ __all__ = [
     "ResponseFormats",
     "Roles",
     "SpecialTokenPolicy",
+    "SpecialTokens",
     "SpeechRequest",
     "StreamingMode",
     "SystemMessage",
     "TextChunk",
     "ThinkChunk",
+    "TokenizerVersion",
     "Tool",
     "ToolCall",
     "ToolChoice",

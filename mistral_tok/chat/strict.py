@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mistral_tok.chat.requests import ChatCompletionRequest
 
 T = TypeVar("T")
+R = TypeVar("R", bound="ChatCompletionRequest")
 
 
 def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
@@ -66,14 +67,23 @@ def _surrogate(data: Any) -> str:
 
 
 def plain(data: Any) -> Any:
-    """`data` with exact strings, dicts and lists instead of their subclasses; other objects stay."""
+    """`data` with exact strings, dicts and lists instead of their subclasses and of pydantic objects; others stay."""
     if isinstance(data, str):
         return str.__str__(data) if type(data) is not str else data
     if isinstance(data, Mapping):
         return {plain(key): plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [plain(value) for value in data]
-    return data
+    fields = pydantic_fields(data)
+    return data if fields is None else plain(fields)
+
+
+def pydantic_fields(value: Any) -> dict[str, Any] | None:
+    """The fields of a pydantic object under the names of the wire; None for any other value."""
+    names = getattr(type(value), "model_fields", None)
+    if not isinstance(names, Mapping):
+        return None
+    return {"schema" if name == "custom_schema" else name: getattr(value, name) for name in names}
 
 
 def strictly(data: Any, kind: type[T]) -> T:
@@ -84,20 +94,34 @@ def strictly(data: Any, kind: type[T]) -> T:
     return record
 
 
-def fill(request: ChatCompletionRequest) -> None:
-    """Convert the parts of a request that were given as dicts, and apply the older `continue_final_message`."""
+def filled(fields: dict[str, Any], kind: type[R]) -> R:
+    """A request from keywords: dicts among its messages and tools become records, the others stay the same objects."""
     from mistral_tok.chat.calls import Tool
-    from mistral_tok.chat.messages import ChatMessage
-    from mistral_tok.chat.requests import ResponseFormat
+    from mistral_tok.chat.messages import ChatMessage, FinetuningMessage
+    from mistral_tok.chat.openai import continued, truth
 
-    messages = [strictly(m, ChatMessage) if isinstance(m, dict) else m for m in request.messages]  # type: ignore[arg-type]
+    fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+    given = {name: fields[name] for name in ("messages", "tools") if isinstance(fields.get(name), list | tuple)}
+    request = strictly(fields | {name: [] for name in given}, kind)
+    if "messages" in given:
+        request.messages = [
+            _part(m, ChatMessage, ChatMessage if isinstance(m, dict) else FinetuningMessage, f"$.messages[{i}]")
+            for i, m in enumerate(given["messages"])
+        ]
+    if "tools" in given:
+        request.tools = [_part(t, Tool, Tool, f"$.tools[{i}]") for i, t in enumerate(given["tools"])]
     if request.continue_final_message is not msgspec.UNSET:
-        from mistral_tok.chat.openai import continued, truth
-
-        messages = continued(messages, truth(request.continue_final_message, "$.continue_final_message"))
+        flag = truth(request.continue_final_message, "$.continue_final_message")
+        request.messages = continued(request.messages, flag)
         request.continue_final_message = msgspec.UNSET
-    request.messages = messages
-    if request.tools is not None:
-        request.tools = [strictly(t, Tool) if isinstance(t, dict) else t for t in request.tools]
-    if isinstance(request.response_format, dict):
-        request.response_format = strictly(request.response_format, ResponseFormat)
+    return request
+
+
+def _part(value: Any, own: Any, kind: Any, path: str) -> Any:
+    """A record of a request, made of a dict or an object where it is none of our `own` yet."""
+    if isinstance(value, own):
+        return value
+    try:
+        return strictly(value, kind)
+    except InvalidShapeException as error:
+        raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
