@@ -258,7 +258,11 @@ class MistralTokenizer:
         if forbid_user_defined:
             refuse_user_defined(self.tokenizer, done.plan)
         if report:
-            done.found_report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, done)]
+            done.found_report = [
+                *dropped_keys(request, tools, self._weights),
+                *edits,
+                *turn_edits(accepted.messages, done),
+            ]
         return done
 
     def encode_batch(self, requests: Iterable[Any], *, threads: int | None = None) -> list[Tokenized]:

@@ -73,8 +73,9 @@ class Engine:
             return self.tokenizer.encode(text)
         except ValueError as error:
             if self.tokenizer.family == "sentencepiece":
+                place = str(error).partition(";")[0]
                 raise ForbiddenTextException(
-                    f"The text has a lone surrogate, which UTF-8 cannot write: {error}"
+                    f"UTF-8 cannot write half of a surrogate pair: {place}; take it out."
                 ) from None
             return self.tokenizer.encode(text, errors="replace")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from mistral_tok.chat import openai
 from mistral_tok.chat.normalise import Turn
-from mistral_tok.chat.strict import unknown_keys
+from mistral_tok.chat.strict import convert, unknown_keys
 
 if TYPE_CHECKING:
     from mistral_tok.chat.tokenized import Tokenized
+
+
+NO_EFFECT = "this key has no effect"
+NO_KEYS = {"role": "user", "content": ""}
+"""Stands for a message that is an object."""
 
 
 class Edit(NamedTuple):
@@ -27,20 +30,31 @@ class Edit(NamedTuple):
     detail: str
 
 
-def dropped_keys(data: Any) -> Iterator[Edit]:
-    """Keys of a request in OpenAI's format that have no effect."""
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+def dropped_keys(data: Any, tools: Sequence[Any] | None = None, weights: bool = False) -> Iterator[Edit]:
+    """Keys of an accepted request in OpenAI's format, and of its tools, that have no effect; objects have no keys.
+
+    `weights`: the key `weight` of assistant messages was read.
+    """
+    for i, tool in enumerate(tools or ()):
+        if isinstance(tool, Mapping):
+            for path in unknown_keys(tool, convert(tool, openai.OpenAIToolSpec), f"$.tools[{i}]"):
+                yield Edit("dropped key", path, NO_EFFECT)
+    if isinstance(data, str | bytes | bytearray):
+        data = openai.parse_json(data)
+    if isinstance(data, Sequence):
         data = {"messages": data}
     if not isinstance(data, Mapping):
         return
-    try:
-        record = msgspec.convert(data, openai.OpenAIRequest)
-    except msgspec.ValidationError:
-        return
+    messages = [m if isinstance(m, Mapping) else NO_KEYS for m in data["messages"]]
+    record = convert({**data, "messages": messages}, openai.OpenAIRequest)
     for path in unknown_keys(data, record):
-        yield Edit("dropped key", path, "this key has no effect")
+        yield Edit("dropped key", path, NO_EFFECT)
     for i, m in enumerate(record.messages):
-        if isinstance(m, openai.OpenAIAssistant) and (m.reasoning is not None or m.reasoning_content is not None):
+        if not isinstance(m, openai.OpenAIAssistant):
+            continue
+        if m.given_weight is not None and not weights:
+            yield Edit("dropped key", f"$.messages[{i}].weight", NO_EFFECT)
+        if m.reasoning is not None or m.reasoning_content is not None:
             yield Edit("moved", f"$.messages[{i}]", "the reasoning became a thinking chunk in front of the content")
 
 

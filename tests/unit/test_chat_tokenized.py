@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,6 +37,15 @@ def round_trip(call_id: str = "abcdefghi") -> list[dict[str, Any]]:
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": call_id, "content": "ok"},
     ]
+
+
+def print_it(text: str) -> None:
+    """Print a text.
+
+    Args:
+        text: the text
+
+    """
 
 
 def texts(done: Any, name: str) -> list[tuple[Any, ...]]:
@@ -213,6 +224,28 @@ def test_report_lists_every_edit() -> None:
         ("rewritten", "$.messages[2].tool_calls[1].function.arguments"),
         ("reordered", "$.messages[3]"),
     ]
+
+
+def test_report_lists_dropped_keys_however_the_request_came() -> None:
+    text = {"type": "text", "text": "a", "cache": 1}
+    messages = [
+        {"role": "user", "content": [text]},
+        {"role": "assistant", "content": "b", "weight": 0},
+        *chat((U, "c")),
+    ]
+    tools = [{**TOOLS[0], "extra": 1}]
+    whole = {"messages": messages, "tools": tools, "n": 1}
+    dropped = ["$.messages[0].content[0].cache", "$.tools[0].extra", "$.n", "$.messages[1].weight"]
+    for request in (whole, json.dumps(whole), json.dumps(whole).encode(), MappingProxyType(whole)):
+        assert [edit.path for edit in ours("v13").encode_chat_completion(request, report=True).report] == dropped
+    done = ours("v13").encode_chat_completion(messages, tools=[*tools, print_it], report=True)
+    assert [edit.path for edit in done.report] == ["$.tools[0].extra", dropped[0], dropped[3]]
+    mixed = [schema.SystemMessage(content="s"), *messages]
+    assert [e.path for e in ours("v13").encode_chat_completion(mixed, report=True).report][:1] == [
+        "$.messages[1].content[0].cache"
+    ]
+    training = ours("v13", "finetuning").encode_chat_completion(messages[:2], report=True)
+    assert [edit.path for edit in training.report] == dropped[:1]
 
 
 def test_repair_maps_ids_alike_everywhere() -> None:
