@@ -283,6 +283,28 @@ def test_user_defined_pieces_can_be_forbidden() -> None:
     ours("v13").encode_chat_completion(messages, forbid_user_defined=True)
 
 
+@pytest.mark.parametrize("name", ["v3", "v7"])
+def test_user_defined_pieces_are_forbidden_in_every_field(name: str) -> None:
+    piece = "[REFERENCE_DOC_7]"
+
+    def request(**texts: str) -> dict[str, Any]:
+        function = {"name": "f", "arguments": f'{{"x": "{texts.get("arguments", "")}"}}'}
+        call = {"id": "abcdefghi", "type": "function", "function": function}
+        about = {"name": "f", "description": texts.get("tool", ""), "parameters": {}}
+        messages = [
+            *chat((S, texts.get("system", "s")), (U, texts.get("user", "u"))),
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "abcdefghi", "content": texts.get("result", "r")},
+            *chat((A, texts.get("assistant", "a")), (U, "last")),
+        ]
+        return {"messages": messages, "tools": [{"type": "function", "function": about}]}
+
+    ours(name).encode_chat_completion(request(), forbid_user_defined=True)
+    for field in ("system", "user", "arguments", "result", "assistant", "tool"):
+        with pytest.raises(schema.ForbiddenTextException, match=r"\$\.(messages\[\d\]|tools)"):
+            ours(name).encode_chat_completion(request(**{field: piece}), forbid_user_defined=True)
+
+
 def test_text_never_becomes_a_control_id() -> None:
     for name in VERSIONS:
         tokenizer = ours(name)
