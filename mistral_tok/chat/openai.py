@@ -78,6 +78,7 @@ class OpenAIToolSpec(msgspec.Struct, gc=False):
 class OpenAIRequest(ChatFields, kw_only=True):
     """A whole request as it arrives; `public` makes it a request like any other."""
 
+    checked: ClassVar[bool] = False
     messages: list[OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool]  # type: ignore[assignment]
     tools: list[OpenAIToolSpec] | None = None  # type: ignore[assignment]
     parallel_tool_calls: bool | None = True  # type: ignore[assignment]

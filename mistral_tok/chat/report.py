@@ -29,6 +29,9 @@ class Edit(NamedTuple):
     path: str
     detail: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.path}: {self.detail}"
+
 
 def dropped_keys(data: Any, tools: Sequence[Any] | None = None, weights: bool = False) -> Iterator[Edit]:
     """Keys of an accepted request in OpenAI's format, and of its tools, that have no effect; objects have no keys.

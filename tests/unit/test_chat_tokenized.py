@@ -7,6 +7,7 @@ import pickle
 import sys
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -378,6 +379,13 @@ def test_the_request_of_a_result_has_the_types_that_users_know() -> None:
     ]  # fmt: skip
     assert ours("v13").encode_chat_completion(done.request) == done
     assert ours("v13").encode_fim({"prompt": "a"}).request is None
+
+
+def test_results_are_copied_and_pickled_before_and_after_they_are_looked_at() -> None:
+    done = ours("v3").encode_chat_completion({"messages": round_trip(), "tools": TOOLS})
+    for _ in range(2):
+        for again in (pickle.loads(pickle.dumps(done)), copy(done), deepcopy(done)):
+            assert again == done and again.spans == done.spans and again.request == done.request
 
 
 def test_spans_of_texts_with_lone_surrogates() -> None:
