@@ -11,7 +11,6 @@ from warnings import warn
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.decoding import decode
 from mistral_tok.chat.engine import Engine, Truncation
-from mistral_tok.chat.fim import fim_plan
 from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.inner import InstructTokenizer
@@ -27,8 +26,7 @@ from mistral_tok.chat.requests import (
     TranscriptionRequest,
     ValidationMode,
 )
-from mistral_tok.chat.segments import Plan, Segment
-from mistral_tok.chat.speech import SpeechLayout
+from mistral_tok.chat.segments import Segment
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
@@ -75,17 +73,8 @@ class MistralTokenizer:
         self._mode = ValidationMode(mode)
         self._version = TokenizerVersion(version)
         self._weights = self._mode is ValidationMode.finetuning
-        self.instruct_tokenizer = InstructTokenizer(tokenizer, self._version)
-        self._engine = engine = Engine(tokenizer, version, self._mode.value)
-        audio: Any = tokenizer.config.get("audio")
-        self._speech = SpeechLayout(
-            engine.row,
-            audio,
-            engine.media,
-            engine.control,
-            tokenizer.special_names.get,
-            effort_needed=engine.row.settings and "reasoning_effort" in (engine.builder or {}),
-        )
+        self._engine = Engine(tokenizer, version, self._mode.value)
+        self.instruct_tokenizer = InstructTokenizer(self._engine, self._version)
 
     @classmethod
     def from_file(
@@ -321,21 +310,15 @@ class MistralTokenizer:
 
     def encode_fim(self, request: FIMRequest | Any) -> Tokenized:
         """Turn a fill-in-the-middle request into ids: `[SUFFIX]` suffix `[PREFIX]` prompt."""
-        engine = self._engine
-        return self._tokenized(fim_plan(_as(request, FIMRequest), engine.row, engine.control, engine.encode), [])
+        return self.instruct_tokenizer.encode_fim(request)
 
     def encode_transcription(self, request: TranscriptionRequest | Any) -> Tokenized:
         """Turn a recording that is to be written down into ids and samples."""
-        return self._tokenized(*self._speech.transcription(_as(request, TranscriptionRequest)))
+        return self.instruct_tokenizer.encode_transcription(request)
 
     def encode_speech_request(self, request: SpeechRequest | Any) -> Tokenized:
         """Turn a text that is to be spoken into ids, and the reference recording into samples."""
-        return self._tokenized(*self._speech.speech(_as(request, SpeechRequest)))
-
-    def _tokenized(self, plan: Plan, sounds: list[Any]) -> Tokenized:
-        done = self._engine.encoded(plan)
-        done.found_audios = sounds
-        return done
+        return self.instruct_tokenizer.encode_speech_request(request)
 
     def decode(
         self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE
@@ -354,14 +337,6 @@ class MistralTokenizer:
         from mistral_tok.chat.parse_stream import StreamParser
 
         return StreamParser(self.tokenizer, version=self._version)
-
-
-def _as(request: Any, kind: Any) -> Any:
-    """A request of our own type from ours, a dict, or mistral-common's object."""
-    fields = getattr(type(request), "model_fields", None)
-    if fields is not None and not isinstance(request, kind):
-        request = {name: getattr(request, name) for name in fields}
-    return kind.model_validate(request)
 
 
 def _again(cls: type[MistralTokenizer], tokenizer: Tokenizer, mode: str, version: str) -> MistralTokenizer:

@@ -7,6 +7,7 @@ from itertools import compress, pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from mistral_tok.chat.formats import FORMATS
+from mistral_tok.chat.instruct import InstructRequest, conversation_of
 from mistral_tok.chat.layout import Layout
 from mistral_tok.chat.mediaids import ALL, MediaAccess, MediaIds
 from mistral_tok.chat.normalise import Conversation, normalise
@@ -154,6 +155,14 @@ class Engine:
         if plan.turns[-1].prefix:
             prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
         return Tokenized(ids, plan, ends, self.tokenizer, prefix, (), request, access)
+
+    def instruct(self, request: InstructRequest) -> Tokenized:
+        """Ids of a request that is normalised already."""
+        found = conversation_of(request, self.row, self._tools.segment, self.builder, self.encode)
+        done = self.encoded(self._layout.plan(found, ALL))
+        if request.truncate_at_max_tokens is not None and self.row.truncates:
+            _cut(done, request.truncate_at_max_tokens)
+        return done
 
     def _by_exchanges(self, request: ChatFields, access: MediaAccess, budget: int | None) -> Tokenized:
         """Drop the oldest exchanges until all ids fit, the beginning of the sequence included.

@@ -146,6 +146,19 @@ def conversation(turns: list[Turn], system: Text | None) -> Conversation:
     return Conversation(turns, system, users[0], users[-1])
 
 
+def as_they_stand(messages: Sequence[Any], system: Text | None, row: Format) -> Conversation:
+    """The conversation with a turn for each message, in the order given."""
+    turns: list[Turn] = []
+    for i, m in enumerate(messages):
+        if m.role == "assistant":
+            turns.append(_assistant(messages, i, i + 1, row))
+        elif m.role == "tool":
+            turns += _results(messages, i, i + 1, row, [])
+        else:
+            turns.append(_merged(messages, i, i + 1, row))
+    return conversation(turns, system)
+
+
 def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:
     content = messages[first].content
     if after == first + 1 and type(content) is str:

@@ -25,6 +25,7 @@ from mistral_tok.chat.chunks import (
     TextChunk,
     ThinkChunk,
 )
+from mistral_tok.chat.instruct import InstructRequest, ModelSettings
 from mistral_tok.chat.messages import (
     UATS,
     AssistantMessage,
@@ -79,9 +80,11 @@ __all__ = [
     "ImageChunk",
     "ImageURL",
     "ImageURLChunk",
+    "InstructRequest",
     "InvalidShapeException",
     "JsonSchema",
     "MissingFieldException",
+    "ModelSettings",
     "NamedToolChoice",
     "ReasoningEffort",
     "ReasoningFieldFormat",

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from mistral_tok.chat.base import refusal
 from mistral_tok.chat.refusals import InvalidShapeException
 
-if TYPE_CHECKING:
-    from mistral_tok.chat.requests import ChatCompletionRequest
-
 T = TypeVar("T")
-R = TypeVar("R", bound="ChatCompletionRequest")
 
 
 def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
@@ -94,27 +90,27 @@ def strictly(data: Any, kind: type[T]) -> T:
     return record
 
 
-def filled(fields: dict[str, Any], kind: type[R]) -> R:
+def filled(fields: dict[str, Any], kind: type[T], tools: str = "tools") -> T:
     """A request from keywords: dicts among its messages and tools become records, the others stay the same objects."""
     from mistral_tok.chat.calls import Tool
     from mistral_tok.chat.messages import ChatMessage, FinetuningMessage
     from mistral_tok.chat.openai import continued, truth
 
     fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
-    given = {name: fields[name] for name in ("messages", "tools") if isinstance(fields.get(name), list | tuple)}
-    request = strictly(fields | {name: [] for name in given}, kind)
+    given = {name: fields[name] for name in ("messages", tools) if isinstance(fields.get(name), list | tuple)}
+    request: Any = strictly(fields | {name: [] for name in given}, kind)
     if "messages" in given:
         request.messages = [
             _part(m, ChatMessage, ChatMessage if isinstance(m, dict) else FinetuningMessage, f"$.messages[{i}]")
             for i, m in enumerate(given["messages"])
         ]
-    if "tools" in given:
-        request.tools = [_part(t, Tool, Tool, f"$.tools[{i}]") for i, t in enumerate(given["tools"])]
-    if request.continue_final_message is not msgspec.UNSET:
+    if tools in given:
+        setattr(request, tools, [_part(t, Tool, Tool, f"$.{tools}[{i}]") for i, t in enumerate(given[tools])])
+    if fields.get("continue_final_message") is not None:
         flag = truth(request.continue_final_message, "$.continue_final_message")
         request.messages = continued(request.messages, flag)
         request.continue_final_message = msgspec.UNSET
-    return request
+    return cast("T", request)
 
 
 def _part(value: Any, own: Any, kind: Any, path: str) -> Any:
