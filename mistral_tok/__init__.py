@@ -25,6 +25,7 @@ from mistral_tok.tokenizer import Encoding, Tokenizer
 
 if TYPE_CHECKING:
     from mistral_tok.chat.parse_stream import StreamParser
+    from mistral_tok.chat.recording import Audio
     from mistral_tok.chat.schema import (
         UATS,
         AssistantMessage,
@@ -86,6 +87,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UATS",
     "AssistantMessage",
+    "Audio",
     "AudioChunk",
     "AudioURL",
     "AudioURLChunk",
@@ -160,6 +162,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Audio": "mistral_tok.chat.recording",
     "BatchEncoding": "mistral_tok.encoding",
     "MistralCommonTokenizer": "mistral_tok.hf",
     "MistralTokenizer": "mistral_tok.mistral",
