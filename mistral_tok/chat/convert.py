@@ -46,23 +46,22 @@ def accept(request: Any, tools: Any = None, weights: bool = False) -> ChatFields
         InvalidShapeException: with the path of what has the wrong shape.
 
     """
-    accepted: ChatFields
-    if not isinstance(request, dict) and isinstance(request, bytes | bytearray | str):
-        request = openai.parse_json(request)
-    if isinstance(request, dict):
-        accepted = openai.whole(request, weights)
-    elif isinstance(request, Sequence):
-        if all(isinstance(m, dict) for m in request):
-            accepted = openai.whole({"messages": request}, weights)
-        else:
-            accepted = _from_messages(request, weights)
-    elif isinstance(request, Mapping):
-        accepted = openai.whole(plain(request), weights)
-    else:
-        accepted = _native(request)
+    accepted = openai.whole(request, weights) if type(request) is dict else _accepted(request, weights)
     if tools is not None:
         accepted.tools = accept_tools(tools)
     return accepted
+
+
+def _accepted(request: Any, weights: bool) -> ChatFields:
+    if isinstance(request, bytes | bytearray | str):
+        request = openai.parse_json(request)
+    if isinstance(request, Mapping):
+        return openai.whole(request if isinstance(request, dict) else plain(request), weights)
+    if isinstance(request, Sequence):
+        if all(isinstance(m, dict) for m in request):
+            return openai.whole({"messages": request}, weights)
+        return _from_messages(request, weights)
+    return _native(request)
 
 
 def accept_tools(tools: Any) -> list[Tool]:

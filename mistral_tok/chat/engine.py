@@ -102,7 +102,8 @@ class Engine:
         if request.truncate_for_context_length and not bounded:
             raise TokenizerException("truncate_for_context_length is set; pass max_model_input_len to encoding, too.")
         done = normalise(messages, roles, row)
-        done.tools = tools
+        if tools is not None:
+            done.tools = tools
         if row.settings:
             done.settings = self._settings_segment(settings_text(request, self.builder))
         if row.audio_beside_system == "by url":
