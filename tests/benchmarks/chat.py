@@ -10,8 +10,14 @@ What was tried, on conversations of 21 messages (microseconds before → after):
 - records of the layout as msgspec structs without garbage collection, instead of classes with slots, and a short way
   for messages of one string: 15 → 11 for normalising, 13 → 8 for laying out;
 - the result as such a struct: 0.5 less for every request;
-- calling the compiled core for each text, without the method around it: 39 → 34 for 21 texts;
-- all texts of one conversation as a batch to the core: 36, no gain over one call a text;
+- all control ids and texts of a conversation in one call of the core that makes one list, instead of a list for each
+  text: 27 → 21 for 21 texts, 0.59 → 0.34 for one;
+- records without garbage collection, results that hold fewer lists: 6.4 → 3.9 for a short request that is kept, in a
+  process with a large heap; images, report and the public request are made when asked for;
+- options that are not keyword-only: 0.1 less for every request;
+- the modules of this path compiled by Cython as they are: 2.6 → 2.0 for a short request, 5 % for a long one; not taken,
+  for it is seven more modules to compile that nobody could edit in place;
+- batches encoded one by one, instead of all texts of 64 conversations together: 350 → 140;
 - a tool list's JSON as the key of its table: 14 with `json`; bytes of `marshal` are 3.6 and tell 1 from 1.0 and True.
 """
 
