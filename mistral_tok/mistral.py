@@ -26,7 +26,6 @@ from mistral_tok.chat.requests import (
     TranscriptionRequest,
     ValidationMode,
 )
-from mistral_tok.chat.segments import Segment
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
@@ -274,13 +273,7 @@ class MistralTokenizer:
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
         accepted = accept(request, tools, self._weights)
-        plan = self._engine.plan(accepted, MediaAccess(arrays=False))
-        fixed = sum(
-            1 if isinstance(item, int) else len(item.ids or ()) if isinstance(item, Segment) else 0
-            for row in plan.rows
-            for item in row
-        )
-        return 1 + fixed + sum(len(self._engine.encode(text)) for text in plan.texts())
+        return len(self._engine.encoded(self._engine.plan(accepted, MediaAccess(arrays=False))))
 
     def append(self, previous: Tokenized, messages: Any) -> Tokenized:
         """The ids of a conversation and more messages: as if all were encoded anew, but what stays is not.

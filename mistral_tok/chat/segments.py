@@ -45,15 +45,6 @@ class Plan(msgspec.Struct, gc=False, eq=False):
         """All segments in order."""
         return (item for row in self.rows for item in row if isinstance(item, Segment))
 
-    def texts(self) -> Iterator[str]:
-        """All texts that are still to be encoded."""
-        for row in self.rows:
-            for item in row:
-                if isinstance(item, str):
-                    yield item
-                elif isinstance(item, Segment) and item.ids is None:
-                    yield item.text
-
 
 def same(a: Row, b: Row) -> bool:
     """Whether two rows are written with the same ids."""

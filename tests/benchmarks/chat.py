@@ -219,7 +219,7 @@ def profile(variant: str, count: int) -> None:
     roles = [[m.role for m in r.messages] for r in accepted]
     conversations = [normalise(r.messages, t, engine.row) for r, t in zip(accepted, roles, strict=True)]
     plans = [engine._layout.plan(c, ALL) for c in conversations]
-    texts = [list(plan.texts()) for plan in plans]
+    texts = [[i for row in plan.rows for i in row if isinstance(i, str)] for plan in plans]
     core = tokenizer.tokenizer._encoder
     steps: dict[str, Callable[[], object]] = {
         "dicts → types": lambda: [accept(r) for r in requests],
