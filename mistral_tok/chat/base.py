@@ -8,19 +8,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from mistral_tok.chat.refusals import InvalidShapeException, MissingFieldException
-
-TOLD = 300
-"""Characters of a wrong value that a message repeats at most."""
-
-
-def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
-    """The refusal that msgspec's error stands for, with its path."""
-    text, _, path = str(error).partition(" - at `")
-    missing = text.startswith("Object missing required field")
-    if len(text) > TOLD:
-        text = f"{text[:TOLD]}… ({len(text)} characters)"
-    return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
+from mistral_tok.chat.strict import strictly
 
 
 class Checked(msgspec.StructMeta):
@@ -49,8 +37,6 @@ class Base(msgspec.Struct, kw_only=True, gc=False, metaclass=Checked):
             InvalidShapeException: the error names the path.
 
         """
-        from mistral_tok.chat.strict import strictly
-
         return strictly(fields, cls)
 
     @classmethod
@@ -63,8 +49,6 @@ class Base(msgspec.Struct, kw_only=True, gc=False, metaclass=Checked):
         """
         if isinstance(data, cls):
             return data
-        from mistral_tok.chat.strict import strictly
-
         return cls.from_fields(data) if isinstance(data, dict) else strictly(data, cls)
 
     def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:

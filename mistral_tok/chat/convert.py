@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from mistral_tok.chat import openai
-from mistral_tok.chat.base import refusal
-from mistral_tok.chat.calls import Tool, ToolChoice
+from mistral_tok.chat.calls import Tool
 from mistral_tok.chat.chunks import ImageChunk
 from mistral_tok.chat.messages import FinetuningAssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, ChatFields, Count, Effort, ResponseFormat, Share
-from mistral_tok.chat.strict import plain, pydantic_fields
+from mistral_tok.chat.requests import ChatFields
+from mistral_tok.chat.strict import plain, pydantic_fields, refusal
 
 HELD = "\0object"
 """Key under which an object that is no data (a PIL image) travels through the conversion."""
 
 
-class Native(msgspec.Struct, kw_only=True):
-    """The fields of a chat request, all types checked."""
+class Native(ChatFields, kw_only=True):
+    """A request made of objects; `openai.public` makes it a request like any other."""
 
-    messages: list[SystemMessage | UserMessage | FinetuningAssistantMessage | ToolMessage]
-    tools: list[Tool] | None = None
-    model: str | None = None
-    response_format: ResponseFormat = msgspec.field(default_factory=ResponseFormat)
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    truncate_for_context_length: bool = False
-    reasoning_effort: Effort | None = None
-    temperature: Share = 0.7
-    top_p: Share = 1.0
-    max_tokens: Count | None = None
-    random_seed: Count | None = None
+    checked: ClassVar[bool] = False
+    messages: list[SystemMessage | UserMessage | FinetuningAssistantMessage | ToolMessage]  # type: ignore[assignment]
 
 
 def accept(request: Any, tools: Any = None, weights: bool = False) -> ChatFields:
@@ -82,13 +71,13 @@ def _accept_tool(tool: Any, path: str) -> Tool:
     return found[0] if found else openai.tool(tool, path)
 
 
-def _from_messages(messages: Sequence[Any], weights: bool) -> ChatCompletionRequest:
+def _from_messages(messages: Sequence[Any], weights: bool) -> ChatFields:
     """Objects, or objects and dicts mixed."""
     native = [openai.message(m, i, weights) if isinstance(m, Mapping) else m for i, m in enumerate(messages)]
     return _checked({"messages": native})
 
 
-def _native(request: Any) -> ChatCompletionRequest:
+def _native(request: Any) -> ChatFields:
     if not hasattr(request, "messages"):
         raise InvalidShapeException(
             f"expected a ChatCompletionRequest, a dict, JSON or a list of messages, got {type(request).__name__}",
@@ -97,7 +86,7 @@ def _native(request: Any) -> ChatCompletionRequest:
     return _checked(request)
 
 
-def _checked(request: Any) -> ChatCompletionRequest:
+def _checked(request: Any) -> ChatFields:
     """Take objects apart to plain data and build them again, every type checked on the way."""
     held: list[Any] = []
 
@@ -117,7 +106,7 @@ def _checked(request: Any) -> ChatCompletionRequest:
         raise InvalidShapeException("it is nested too deeply", "$") from None
     if held:
         _restore(native, held)
-    return ChatCompletionRequest(**{name: getattr(native, name) for name in native.__struct_fields__})
+    return native
 
 
 def _restore(native: Native, held: list[Any]) -> None:

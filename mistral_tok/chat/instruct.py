@@ -14,9 +14,8 @@ from mistral_tok.chat.draft7 import problem
 from mistral_tok.chat.formats import Format
 from mistral_tok.chat.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.normalise import Conversation, Source, Text, as_they_stand
-from mistral_tok.chat.requests import Effort
+from mistral_tok.chat.requests import Effort, filled
 from mistral_tok.chat.segments import Segment
-from mistral_tok.chat.strict import filled
 from mistral_tok.errors import InvalidRequestException, TokenizerException
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -13,12 +13,14 @@ from mistral_tok.chat.chunks import audio_payload
 from mistral_tok.chat.messages import (
     AssistantMessage,
     ChatMessage,
+    FinetuningMessage,
     ReasoningFieldFormat,
     SystemMessage,
     ToolMessage,
     UserMessage,
 )
 from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.strict import strictly
 
 _CODES = (
     "aaabaeafakamanarasavayazbabebgbibmbnbobrbscacechcocrcscucvcydadedvdzeeeleneoeseteufafffifjfofrfygagdglgngugvhahe"
@@ -79,6 +81,8 @@ class ResponseFormats(StrEnum):
     json_schema = "json_schema"
 
 
+T = TypeVar("T")
+MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -163,8 +167,6 @@ class ChatCompletionRequest(ChatFields, kw_only=True):
             InvalidMessageStructureException: `continue_final_message` without a final assistant message.
 
         """
-        from mistral_tok.chat.strict import filled
-
         return filled(fields, cls)
 
     @classmethod
@@ -204,6 +206,38 @@ class ChatCompletionRequest(ChatFields, kw_only=True):
         from mistral_tok.chat.openai import to_openai
 
         return to_openai(self, reasoning_field_format, extra)
+
+
+def filled(fields: dict[str, Any], kind: type[T], tools: str = "tools") -> T:
+    """A request from keywords: dicts among its messages and tools become records, the others stay the same objects."""
+    fields = {name: value for name, value in fields.items() if value is not UNSET}
+    given = {name: fields[name] for name in ("messages", tools) if isinstance(fields.get(name), list | tuple)}
+    request: Any = strictly(fields | {name: [] for name in given}, kind)
+    if "messages" in given:
+        request.messages = [
+            m if isinstance(m, MESSAGES) else _part(m, ChatMessage, f"$.messages[{i}]")
+            for i, m in enumerate(given["messages"])
+        ]
+    if tools in given:
+        parts = [t if isinstance(t, Tool) else _part(t, Tool, f"$.{tools}[{i}]") for i, t in enumerate(given[tools])]
+        setattr(request, tools, parts)
+    if fields.get("continue_final_message") is not None:
+        from mistral_tok.chat.openai import continued, truth
+
+        flag = truth(request.continue_final_message, "$.continue_final_message")
+        request.messages = continued(request.messages, flag)
+        request.continue_final_message = UNSET
+    return cast("T", request)
+
+
+def _part(value: Any, kind: Any, path: str) -> Any:
+    """A record of a request, made of a dict, or of an object (a message of which may have a weight)."""
+    if kind is ChatMessage and not isinstance(value, dict):
+        kind = FinetuningMessage
+    try:
+        return strictly(value, kind)
+    except InvalidShapeException as error:
+        raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
 
 
 class FIMRequest(BaseCompletionRequest, kw_only=True):

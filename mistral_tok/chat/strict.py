@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from mistral_tok.chat.base import refusal
-from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.refusals import InvalidShapeException, MissingFieldException
 
 T = TypeVar("T")
+NESTED = frozenset((dict, list, tuple))
+"""Types of values that may hold keys."""
+
+TOLD = 300
+"""Characters of a wrong value that a message repeats at most."""
+
+
+def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
+    """The refusal that msgspec's error stands for, with its path."""
+    text, _, path = str(error).partition(" - at `")
+    missing = text.startswith("Object missing required field")
+    if len(text) > TOLD:
+        text = f"{text[:TOLD]}… ({len(text)} characters)"
+    return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
 
 
 def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
@@ -20,7 +34,7 @@ def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
             yield from unknown_keys(part, item, f"{path}[{i}]")
     elif isinstance(record, msgspec.Struct) and isinstance(data, Mapping):
         config = record.__struct_config__
-        known = dict(zip(record.__struct_encode_fields__, record.__struct_fields__, strict=True))
+        known = _names(type(record))
         for key, part in data.items():
             if key in known:
                 yield from unknown_keys(part, getattr(record, known[key]), f"{path}.{key}")
@@ -82,42 +96,22 @@ def pydantic_fields(value: Any) -> dict[str, Any] | None:
     return {"schema" if name == "custom_schema" else name: getattr(value, name) for name in names}
 
 
+@cache
+def _names(kind: Any) -> dict[str, str]:
+    """The keys of a record's fields → their names."""
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+
+
 def strictly(data: Any, kind: type[T]) -> T:
     """Convert `data` and refuse keys that no field has."""
-    record = convert(data, kind)
+    record: Any = convert(data, kind)
+    if isinstance(data, dict) and data.keys() <= _names(type(record)).keys() and _holds_no_keys(data.values()):
+        return cast("T", record)
     for path in unknown_keys(data, record):
         raise InvalidShapeException("unknown key; native requests allow only the fields of their type", path)
-    return record
+    return cast("T", record)
 
 
-def filled(fields: dict[str, Any], kind: type[T], tools: str = "tools") -> T:
-    """A request from keywords: dicts among its messages and tools become records, the others stay the same objects."""
-    from mistral_tok.chat.calls import Tool
-    from mistral_tok.chat.messages import ChatMessage, FinetuningMessage
-    from mistral_tok.chat.openai import continued, truth
-
-    fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
-    given = {name: fields[name] for name in ("messages", tools) if isinstance(fields.get(name), list | tuple)}
-    request: Any = strictly(fields | {name: [] for name in given}, kind)
-    if "messages" in given:
-        request.messages = [
-            _part(m, ChatMessage, ChatMessage if isinstance(m, dict) else FinetuningMessage, f"$.messages[{i}]")
-            for i, m in enumerate(given["messages"])
-        ]
-    if tools in given:
-        setattr(request, tools, [_part(t, Tool, Tool, f"$.{tools}[{i}]") for i, t in enumerate(given[tools])])
-    if fields.get("continue_final_message") is not None:
-        flag = truth(request.continue_final_message, "$.continue_final_message")
-        request.messages = continued(request.messages, flag)
-        request.continue_final_message = msgspec.UNSET
-    return cast("T", request)
-
-
-def _part(value: Any, own: Any, kind: Any, path: str) -> Any:
-    """A record of a request, made of a dict or an object where it is none of our `own` yet."""
-    if isinstance(value, own):
-        return value
-    try:
-        return strictly(value, kind)
-    except InvalidShapeException as error:
-        raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
+def _holds_no_keys(values: Iterable[Any]) -> bool:
+    """Whether none of these values is a dict, or a list that could hold one."""
+    return not any(value and type(value) in NESTED for value in values)
