@@ -105,7 +105,7 @@ def _names(kind: Any) -> dict[str, str]:
 def strictly(data: Any, kind: type[T]) -> T:
     """Convert `data` and refuse keys that no field has."""
     record: Any = convert(data, kind)
-    if isinstance(data, dict) and data.keys() <= _names(type(record)).keys() and _holds_no_keys(data.values()):
+    if isinstance(data, dict) and data.keys() <= _names(record.__class__).keys() and _holds_no_keys(data.values()):
         return cast("T", record)
     for path in unknown_keys(data, record):
         raise InvalidShapeException("unknown key; native requests allow only the fields of their type", path)
