@@ -276,6 +276,34 @@ def test_repair_answers_open_calls_for_serving() -> None:
     assert "[TOOL_RESULTS][/TOOL_RESULTS]" in ours("v13").decode(done.tokens, "keep")
 
 
+@pytest.mark.parametrize("name", ["v3", "v7", "v11", "v13"])
+def test_repair_gives_results_without_id_the_calls_that_no_other_names(name: str) -> None:
+    calls = [{**CALLS[0], "id": call_id} for call_id in ("aaaaaaaaa", "null", "ccccccccc")]
+    results = [("null", "1"), ("ccccccccc", "2"), ("aaaaaaaaa", "3")]
+    messages = [
+        *chat((U, "a")),
+        {"role": "assistant", "tool_calls": calls},
+        *({"role": "tool", "tool_call_id": call_id, "content": text} for call_id, text in results),
+    ]
+    request = {"messages": messages, "model": "m"}
+    done = ours(name, "serving").encode_chat_completion(request, repair=True, report=True)
+    assert [(e.kind, e.path) for e in done.report if e.kind != "rewritten" and e.kind != "reordered"] == [
+        ("id changed", "$.messages[1].tool_calls[1].id"),
+        ("id changed", "$.messages[2].tool_call_id"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["v3", "v7"])
+def test_repair_counts_results_where_the_version_counts_them(name: str) -> None:
+    calls = [{**CALLS[0], "id": call_id} for call_id in ("aaaaaaaaa", "bbbbbbbbb")]
+    result = {"role": "tool", "tool_call_id": "aaaaaaaaa", "content": "1"}
+    messages = [*chat((U, "a")), {"role": "assistant", "tool_calls": calls}, result, result, *chat((A, "b"), (U, "c"))]
+    request = {"messages": messages, "model": "m"}
+    done = ours(name, "serving").encode_chat_completion(request, repair=True, report=True)
+    assert done == ours(name, "serving").encode_chat_completion(request)
+    assert {edit.kind for edit in done.report} == {"rewritten"}
+
+
 def test_user_defined_pieces_can_be_forbidden() -> None:
     messages = chat((U, "x[REF]y"))
     assert 750 in ours("v7").encode_chat_completion(messages).tokens
