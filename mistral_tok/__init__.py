@@ -25,6 +25,7 @@ from mistral_tok.tokenizer import Encoding, Tokenizer
 
 if TYPE_CHECKING:
     from mistral_tok.chat.parse_stream import StreamParser
+    from mistral_tok.chat.recording import Audio
     from mistral_tok.chat.schema import (
         UATS,
         AssistantMessage,
@@ -45,9 +46,11 @@ if TYPE_CHECKING:
         ImageChunk,
         ImageURL,
         ImageURLChunk,
+        InstructRequest,
         InvalidShapeException,
         JsonSchema,
         MissingFieldException,
+        ModelSettings,
         NamedToolChoice,
         ReasoningEffort,
         ReasoningFieldFormat,
@@ -55,11 +58,13 @@ if TYPE_CHECKING:
         ResponseFormats,
         Roles,
         SpecialTokenPolicy,
+        SpecialTokens,
         SpeechRequest,
         StreamingMode,
         SystemMessage,
         TextChunk,
         ThinkChunk,
+        TokenizerVersion,
         Tool,
         ToolCall,
         ToolChoice,
@@ -83,6 +88,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UATS",
     "AssistantMessage",
+    "Audio",
     "AudioChunk",
     "AudioURL",
     "AudioURLChunk",
@@ -103,6 +109,7 @@ __all__ = [
     "ImageDecodeException",
     "ImageURL",
     "ImageURLChunk",
+    "InstructRequest",
     "InvalidAssistantMessageException",
     "InvalidFunctionCallException",
     "InvalidMediaException",
@@ -120,6 +127,7 @@ __all__ = [
     "MistralCommonTokenizer",
     "MistralTokError",
     "MistralTokenizer",
+    "ModelSettings",
     "NamedToolChoice",
     "ReasoningEffort",
     "ReasoningFieldFormat",
@@ -127,6 +135,7 @@ __all__ = [
     "ResponseFormats",
     "Roles",
     "SpecialTokenPolicy",
+    "SpecialTokens",
     "SpeechRequest",
     "StreamParser",
     "StreamingMode",
@@ -136,6 +145,7 @@ __all__ = [
     "Tokenized",
     "Tokenizer",
     "TokenizerException",
+    "TokenizerVersion",
     "Tool",
     "ToolCall",
     "ToolChoice",
@@ -154,6 +164,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Audio": "mistral_tok.chat.recording",
     "BatchEncoding": "mistral_tok.encoding",
     "MistralCommonTokenizer": "mistral_tok.hf",
     "MistralTokenizer": "mistral_tok.mistral",

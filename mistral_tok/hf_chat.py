@@ -8,8 +8,7 @@ from typing import Any
 
 from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
 from mistral_tok.chat.convert import accept
-from mistral_tok.chat.openai import continued
-from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.openai import continued, public
 from mistral_tok.encoding import BatchEncoding, check_tensors, torch_tensor
 from mistral_tok.hf_batches import Wanted, laid_out, padded_lists
 from mistral_tok.hf_media import adapted, audio_of, pixels
@@ -212,7 +211,7 @@ def _request(conversation: Any, asked: Mapping[str, Any], weights: bool) -> Any:
         return request
     if not tools and not go_on and effort is None:
         return conversation
-    accepted: ChatCompletionRequest = accept(conversation, tools, weights=weights)
+    accepted = public(accept(conversation, tools, weights=weights))
     accepted.messages = continued(accepted.messages, go_on)
     if effort is not None:
         accepted.reasoning_effort = effort

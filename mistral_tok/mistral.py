@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from os import PathLike
 from os.path import exists
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
+from warnings import warn
 
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.decoding import decode
-from mistral_tok.chat.engine import Encoded, Engine, Truncation, texts_of
-from mistral_tok.chat.fim import fim_plan
+from mistral_tok.chat.engine import Engine, Truncation
 from mistral_tok.chat.forbidden import refuse_user_defined
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.chat.inner import InstructTokenizer
 from mistral_tok.chat.mediaids import ALL, MediaAccess
+from mistral_tok.chat.names import VOCABULARY_OF_MODEL, TokenizerVersion
 from mistral_tok.chat.refusals import VocabularyFileException
 from mistral_tok.chat.repair import repair as repaired
 from mistral_tok.chat.report import Edit, dropped_keys, turn_edits
@@ -26,19 +26,18 @@ from mistral_tok.chat.requests import (
     TranscriptionRequest,
     ValidationMode,
 )
-from mistral_tok.chat.segments import Plan, Segment, encode_plan
-from mistral_tok.chat.speech import SpeechLayout
 from mistral_tok.chat.stable import StablePrefix, moved, shared
 from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.errors import InvalidRequestException, TokenizerException, VocabularyError
+from mistral_tok.parallel import check_threads, share
 
 if TYPE_CHECKING:
     from mistral_tok.chat.events import ParsedMessage
     from mistral_tok.chat.parse_stream import StreamParser
     from mistral_tok.tokenizer import Tokenizer
 
-TOGETHER = 64
-"""Conversations whose texts are encoded as one batch: enough to keep threads busy, few enough to stay in the cache."""
+TOGETHER = 16
+"""Conversations that a thread takes at a time."""
 
 
 class MistralTokenizer:
@@ -71,19 +70,10 @@ class MistralTokenizer:
             raise TokenizerException(f"{version} needs a Tekken vocabulary; {tokenizer.name} is a SentencePiece file.")
         self.tokenizer = tokenizer
         self._mode = ValidationMode(mode)
-        self._version = version
+        self._version = TokenizerVersion(version)
         self._weights = self._mode is ValidationMode.finetuning
-        self.instruct_tokenizer = InstructTokenizer(tokenizer, version)
-        self._engine = engine = Engine(tokenizer, version, self._mode.value)
-        audio: Any = tokenizer.config.get("audio")
-        self._speech = SpeechLayout(
-            engine.row,
-            audio,
-            engine.media,
-            engine.control,
-            tokenizer.special_names.get,
-            effort_needed=engine.row.settings and "reasoning_effort" in (engine.builder or {}),
-        )
+        self._engine = Engine(tokenizer, version, self._mode.value)
+        self.instruct_tokenizer = InstructTokenizer(self._engine, self._version)
 
     @classmethod
     def from_file(
@@ -168,9 +158,33 @@ class MistralTokenizer:
         """The seventh version, with or without images, in test mode."""
         return cls.bundled("v7-mm" if is_mm else "v7")
 
+    @classmethod
+    def from_model(cls, model: str, strict: bool = True) -> Self:
+        """The vocabulary of a model by the name it was served under until the end of 2024, in test mode.
+
+        Kept for programs that call it; a newer model's vocabulary comes with the model: `from_file`, `from_hf_hub`.
+
+        Raises:
+            TokenizerException: the name is not known.
+            ValueError: `strict` is False; names were once guessed.
+
+        """
+        warn(
+            "`MistralTokenizer.from_model` is deprecated: use `from_file`, `from_hf_hub` or `bundled`.",
+            FutureWarning,
+            2,
+        )
+        if not strict:
+            raise ValueError("from_model knows exact names only: strict must be True.")
+        if model not in VOCABULARY_OF_MODEL:
+            raise TokenizerException(
+                f"Unknown model {model!r}; use from_file or from_hf_hub, or one of {sorted(VOCABULARY_OF_MODEL)}."
+            )
+        return cls.bundled(VOCABULARY_OF_MODEL[model])
+
     @property
-    def version(self) -> str:
-        """The tokenizer version, `v1` to `v15`."""
+    def version(self) -> TokenizerVersion:
+        """The tokenizer version, `v1` to `v15`; versions are ordered, and equal to their names."""
         return self._version
 
     @property
@@ -179,18 +193,17 @@ class MistralTokenizer:
         return self._mode
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.tokenizer, self._mode.value, self._version)
+        return _again, (type(self), self.tokenizer, self._mode.value, self._version.value)
 
     def __repr__(self) -> str:
-        return f"MistralTokenizer({self.tokenizer.name!r}, version={self._version!r}, mode={self._mode.value!r})"
+        return f"MistralTokenizer({self.tokenizer.name!r}, version={self._version.value!r}, mode={self._mode.value!r})"
 
     # Encoding.
 
-    def encode_chat_completion(
+    def encode_chat_completion(  # options are not keyword-only: finding each by its name takes as long as validation
         self,
         request: Any,
         max_model_input_len: int | None = None,
-        *,
         tools: Any = None,
         truncation: Truncation | None = None,
         repair: bool = False,
@@ -220,76 +233,62 @@ class MistralTokenizer:
             MistralCommonException: one of its subclasses, naming the place.
 
         """
-        if truncation not in (None, "messages", "turns"):
-            raise InvalidRequestException(f'`truncation` is "messages", "turns" or None, got {truncation!r}.')
-        if not (max_model_input_len is None or isinstance(max_model_input_len, int)):
-            raise InvalidRequestException(f"`max_model_input_len` must be an int or None, got {max_model_input_len!r}.")
-        engine = self._engine
-        edits: list[Edit] = []
-        accepted = accept(request, tools, weights=self._weights)
+        if truncation is not None or max_model_input_len is not None:
+            _check_budget(truncation, max_model_input_len)
+        engine, access = self._engine, ALL
+        edits: Sequence[Edit] = ()
+        accepted = accept(request, tools, self._weights)
         if repair:
             accepted, edits = repaired(accepted, engine.row, self._mode.value)
-        access = ALL
         if fetcher is not None or allow_urls or not (allow_files and arrays):
             access = MediaAccess(fetcher, allow_urls, allow_files, arrays)
-        media = engine.collected(access)
-        encoded = engine.run(accepted, media, max_model_input_len, truncation)
+        done = engine.run(accepted, access, max_model_input_len, truncation)
         if forbid_user_defined:
-            refuse_user_defined(self.tokenizer, encoded.plan)
-        done = Tokenized(encoded.ids, encoded.prefix_ids, media.images, media.audios, encoded, accepted, media, self)
+            refuse_user_defined(self.tokenizer, done.plan)
         if report:
-            done.report = [*dropped_keys(request), *edits, *turn_edits(accepted.messages, encoded)]
+            done.found_report = [
+                *dropped_keys(request, tools, self._weights),
+                *edits,
+                *turn_edits(accepted.messages, done),
+            ]
         return done
 
     def encode_batch(self, requests: Iterable[Any], *, threads: int | None = None) -> list[Tokenized]:
-        """Encode many conversations at once, equal to encoding one by one; texts are encoded on several threads.
+        """Encode many conversations, equal to encoding one by one.
 
-        `threads`: None takes what the machine has where the batch is large enough. The first request that cannot be
-        encoded is refused as `encode_chat_completion` does.
+        `threads` above 1 pay where images are decoded or texts are long: the interpreter lock is released for those,
+        and is what takes the time of other conversations. The first request that cannot be encoded is refused as
+        `encode_chat_completion` does.
         """
-        done: list[Tokenized] = []
-        waiting = iter(requests)
-        while part := list(islice(waiting, TOGETHER)):
-            done += self._encode_together(part, threads)
-        return done
+        check_threads(threads)
+        given = list(requests)
+        bounds = [(start, min(start + TOGETHER, len(given))) for start in range(0, len(given), TOGETHER)]
+        encode = self._engine.run
 
-    def _encode_together(self, requests: Sequence[Any], threads: int | None) -> list[Tokenized]:
-        engine = self._engine
-        accepted = [accept(request, weights=self._weights) for request in requests]
-        media = [engine.collected() for _ in accepted]
-        plans = [engine.plan(request, found, bounded=False) for request, found in zip(accepted, media, strict=True)]
-        return [
-            Tokenized(e.ids, e.prefix_ids, found.images, found.audios, e, request, found, self)
-            for e, request, found in zip(engine.encoded_together(plans, threads), accepted, media, strict=True)
-        ]
+        def work(start: int, stop: int) -> list[Tokenized]:
+            return [encode(accept(request, None, self._weights)) for request in given[start:stop]]
+
+        return [done for part in share(bounds, threads or 1, work) for done in part]
 
     def count(self, request: Any, *, tools: Any = None) -> int:
         """How many ids a conversation takes; images and recordings are measured, not decoded."""
-        accepted = accept(request, tools, weights=self._weights)
-        media = self._engine.collected(MediaAccess(arrays=False))
-        plan = self._engine.plan(accepted, media, bounded=True)
-        fixed = sum(
-            1 if isinstance(item, int) else len(item.ids or ()) if isinstance(item, Segment) else 0
-            for laid in plan
-            for item in laid.items
-        )
-        return 1 + fixed + sum(len(self._engine.encode(text)) for text in texts_of(plan))
+        accepted = accept(request, tools, self._weights)
+        return len(self._engine.encoded(self._engine.plan(accepted, MediaAccess(arrays=False))))
 
     def append(self, previous: Tokenized, messages: Any) -> Tokenized:
         """The ids of a conversation and more messages: as if all were encoded anew, but what stays is not.
+
+        Images and recordings are read from where `previous` was allowed to read them.
 
         Raises:
             InvalidRequestException: `previous` is not a conversation.
 
         """
-        if not isinstance(previous, Tokenized) or previous.request is None:
+        if not isinstance(previous, Tokenized) or previous.accepted is None:
             raise InvalidRequestException("Only the result of encoding a conversation can be continued.")
-        more = accept(messages, weights=self._weights).messages
-        request = previous.request.model_copy(update={"messages": [*previous.request.messages, *more]})
-        media = self._engine.collected(ALL, previous.media.known if previous.media else None)
-        plan = self._engine.plan(request, media)
-        e = self._engine.extended(previous.encoded, plan)
-        return Tokenized(e.ids, e.prefix_ids, media.images, media.audios, e, request, media, self)
+        more = accept(messages, None, self._weights).messages
+        request = previous.accepted.model_copy(update={"messages": [*previous.accepted.messages, *more]})
+        return self._engine.extended(previous, request)
 
     def stable_prefix(self, a: Any, b: Any) -> StablePrefix:
         """How many ids two conversations share from the start, and which rules moved the others.
@@ -300,24 +299,19 @@ class MistralTokenizer:
         length = shared(first.tokens, second.tokens)
         if length == min(len(first.tokens), len(second.tokens)):
             return StablePrefix(length, ())
-        return StablePrefix(length, tuple(dict.fromkeys(moved(first.encoded.plan, second.encoded.plan))))
+        return StablePrefix(length, tuple(dict.fromkeys(moved(first.plan, second.plan))))
 
     def encode_fim(self, request: FIMRequest | Any) -> Tokenized:
         """Turn a fill-in-the-middle request into ids: `[SUFFIX]` suffix `[PREFIX]` prompt."""
-        engine = self._engine
-        return self._tokenized(fim_plan(_as(request, FIMRequest), engine.row, engine.control, engine.encode), [])
+        return self.instruct_tokenizer.encode_fim(request)
 
     def encode_transcription(self, request: TranscriptionRequest | Any) -> Tokenized:
         """Turn a recording that is to be written down into ids and samples."""
-        return self._tokenized(*self._speech.transcription(_as(request, TranscriptionRequest)))
+        return self.instruct_tokenizer.encode_transcription(request)
 
     def encode_speech_request(self, request: SpeechRequest | Any) -> Tokenized:
         """Turn a text that is to be spoken into ids, and the reference recording into samples."""
-        return self._tokenized(*self._speech.speech(_as(request, SpeechRequest)))
-
-    def _tokenized(self, plan: Plan, sounds: list[Any]) -> Tokenized:
-        ids, ends = encode_plan(plan, [self._engine.bos], self._engine.encode)
-        return Tokenized(ids, None, [], sounds, Encoded(ids, plan, ends, None), None, None, self)
+        return self.instruct_tokenizer.encode_speech_request(request)
 
     def decode(
         self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE
@@ -337,19 +331,14 @@ class MistralTokenizer:
 
         return StreamParser(self.tokenizer, version=self._version)
 
-    def text_offsets(self, text: str) -> Sequence[Sequence[int]]:
-        """For each id of a text, the characters that it covers."""
-        return cast("Sequence[Sequence[int]]", self.tokenizer.encode_with_offsets(text).offsets.tolist())
-
-
-def _as(request: Any, kind: Any) -> Any:
-    """A request of our own type from ours, a dict, or mistral-common's object."""
-    fields = getattr(type(request), "model_fields", None)
-    if fields is not None and not isinstance(request, kind):
-        request = {name: getattr(request, name) for name in fields}
-    return kind.model_validate(request)
-
 
 def _again(cls: type[MistralTokenizer], tokenizer: Tokenizer, mode: str, version: str) -> MistralTokenizer:
     """Rebuild a pickled tokenizer."""
     return cls(tokenizer, mode, version=version)
+
+
+def _check_budget(truncation: Truncation | None, budget: int | None) -> None:
+    if truncation not in (None, "messages", "turns"):
+        raise InvalidRequestException(f'`truncation` is "messages", "turns" or None, got {truncation!r}.')
+    if not (budget is None or isinstance(budget, int)):
+        raise InvalidRequestException(f"`max_model_input_len` must be an int or None, got {budget!r}.")

@@ -18,23 +18,26 @@ def in_chunks(texts: Sequence[str], threads: int | None, work: Callable[[int, in
 
     `threads`: None takes as many as there are processors. Small batches stay in the calling thread.
     """
+    check_threads(threads)
+    return share(_bounds(texts), threads or os.cpu_count() or 1, work)
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse what is no number of threads."""
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise ValueError(f"threads is {threads!r}; expected None or a number from 1 on.")
-    bounds = _bounds(texts)
-    wanted = min(threads or os.cpu_count() or 1, len(bounds))
-    if wanted <= 1:
-        return [work(start, stop) for start, stop in bounds]
-    return _share(bounds, wanted, work)
 
 
-def _share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int], T]) -> list[T]:
-    """Run `work` in this thread and others, each taking the next part; the first error ends all and is raised.
+def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int], T]) -> list[T]:
+    """Run `work` for all bounds in this thread and others, each taking the next part.
+
+    An error ends all, and the one of the first part that has one is raised.
 
     Plain threads instead of an executor: it would be imported here, and a process forked at that moment could never
     import it again.
     """
     results: dict[int, T] = {}
-    errors: list[BaseException] = []
+    errors: dict[int, BaseException] = {}
     waiting = list(enumerate(bounds))[::-1]
 
     def take() -> None:
@@ -46,16 +49,16 @@ def _share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int
             try:
                 results[i] = work(*bound)
             except BaseException as error:
-                errors.append(error)
+                errors[i] = error
 
-    others = [threading.Thread(target=take, daemon=True) for _ in range(threads - 1)]
+    others = [threading.Thread(target=take, daemon=True) for _ in range(min(threads, len(bounds)) - 1)]
     for thread in others:
         thread.start()
     take()
     for thread in others:
         thread.join()
     if errors:
-        raise errors[0]
+        raise errors[min(errors)]
     return [results[i] for i in range(len(bounds))]
 
 

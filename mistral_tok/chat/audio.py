@@ -72,8 +72,9 @@ def load_audio(
     max_bytes: int = MAX_BYTES,
     max_samples: int = MAX_SAMPLES,
     timeout: float = TIMEOUT,
+    mix_down: bool = False,
 ) -> Sound:
-    """Decode a recording.
+    """Decode a recording; one of several channels is refused, unless it is to be mixed down.
 
     `source` is encoded bytes or text. Text is an address as in an `audio_url` chunk: http, `data:`, `file:`, the path
     of a file that exists, or else base64; with `inline` it is the content of an `input_audio` chunk, base64 or a data
@@ -82,7 +83,7 @@ def load_audio(
     Raises InvalidMediaException for what cannot be read, has several channels, is cut off, or exceeds the limits.
     """
     data = _read(source, inline, Access(fetcher, allow_urls, allow_files, max_bytes, timeout))
-    return _with_file(data, lambda file: _decoded(file, max_samples))
+    return _with_file(data, lambda file: _decoded(file, max_samples, mix_down))
 
 
 def measure_audio(
@@ -100,7 +101,7 @@ def measure_audio(
     data = _read(source, inline, Access(fetcher, allow_urls, allow_files, max_bytes, timeout))
 
     def measured(file: Any) -> tuple[int, int]:
-        _check_header(file, max_samples)
+        _check_header(file, max_samples, False)
         return file.frames, file.samplerate
 
     return _with_file(data, measured)
@@ -152,23 +153,26 @@ def _with_file(data: bytes, use: Callable[[Any], T]) -> T:
         ) from error
 
 
-def _check_header(file: Any, max_samples: int) -> None:
-    if file.channels != 1:
+def _check_header(file: Any, max_samples: int, mix_down: bool) -> None:
+    if file.channels != 1 and not mix_down:
         raise InvalidMediaException(
             f"The recording has {file.channels} channels, and only mono is accepted; mix it down first."
         )
-    if file.frames > max_samples:  # before memory is spent: silence compresses a thousandfold
+    samples = file.frames * file.channels
+    if samples > max_samples:  # before memory is spent: silence compresses a thousandfold
         raise InvalidMediaException(
-            f"The recording has {file.frames} samples, more than the {max_samples} allowed; raise max_samples for it."
+            f"The recording has {samples} samples, more than the {max_samples} allowed; raise max_samples for it."
         )
 
 
-def _decoded(file: Any, max_samples: int) -> Sound:
-    _check_header(file, max_samples)
+def _decoded(file: Any, max_samples: int, mix_down: bool) -> Sound:
+    _check_header(file, max_samples, mix_down)
     promised = file.frames
     samples = file.read(dtype="float32")
     if len(samples) < promised:
         raise InvalidMediaException(f"The recording is cut off: {len(samples)} of {promised} samples are there.")
+    if samples.ndim > 1:
+        samples = samples.mean(axis=1)
     return Sound(samples, file.samplerate, str(file.format).lower())
 
 

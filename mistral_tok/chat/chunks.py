@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mistral_tok.chat.base import Base, Wire
 from mistral_tok.chat.refusals import InvalidShapeException
+
+if TYPE_CHECKING:
+    from mistral_tok.chat.recording import Audio
 
 
 class ChunkTypes(StrEnum):
@@ -131,6 +134,11 @@ class AudioChunk(Wire, kw_only=True, tag_field="type", tag="input_audio"):
 
     def __post_init__(self) -> None:
         self.input_audio = audio_payload(self.input_audio, "input_audio")
+
+    @classmethod
+    def from_audio(cls, audio: Audio) -> AudioChunk:
+        """The chunk of a recording, in the recording's own format."""
+        return cls(input_audio=audio.to_base64(audio.format))
 
     def to_openai(self) -> dict[str, Any]:
         """The chunk as OpenAI's clients write it, with the format that the recording has."""

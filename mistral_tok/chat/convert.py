@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from mistral_tok.chat import openai
-from mistral_tok.chat.base import refusal
-from mistral_tok.chat.calls import Tool, ToolChoice
+from mistral_tok.chat.calls import Tool
 from mistral_tok.chat.chunks import ImageChunk
 from mistral_tok.chat.messages import FinetuningAssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, Count, Effort, ResponseFormat, Share
-from mistral_tok.chat.strict import plain
+from mistral_tok.chat.requests import ChatFields
+from mistral_tok.chat.strict import plain, pydantic_fields, refusal
 
 HELD = "\0object"
 """Key under which an object that is no data (a PIL image) travels through the conversion."""
 
 
-class Native(msgspec.Struct, kw_only=True):
-    """The fields of a chat request, all types checked."""
+class Native(ChatFields, kw_only=True):
+    """A request made of objects; `openai.public` makes it a request like any other."""
 
-    messages: list[SystemMessage | UserMessage | FinetuningAssistantMessage | ToolMessage]
-    tools: list[Tool] | None = None
-    model: str | None = None
-    response_format: ResponseFormat = msgspec.field(default_factory=ResponseFormat)
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    truncate_for_context_length: bool = False
-    reasoning_effort: Effort | None = None
-    temperature: Share = 0.7
-    top_p: Share = 1.0
-    max_tokens: Count | None = None
-    random_seed: Count | None = None
+    checked: ClassVar[bool] = False
+    messages: list[SystemMessage | UserMessage | FinetuningAssistantMessage | ToolMessage]  # type: ignore[assignment]
 
 
-def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCompletionRequest:
+def accept(request: Any, tools: Any = None, weights: bool = False) -> ChatFields:
     """A private, checked copy of a request; dicts are read as OpenAI's format, objects as what they are.
 
     `weights` reads the key `weight` of assistant messages, which training data has.
@@ -46,23 +35,22 @@ def accept(request: Any, tools: Any = None, *, weights: bool = False) -> ChatCom
         InvalidShapeException: with the path of what has the wrong shape.
 
     """
-    accepted: ChatCompletionRequest
-    if not isinstance(request, dict) and isinstance(request, bytes | bytearray | str):
-        request = openai.parse_json(request)
-    if isinstance(request, dict):
-        accepted = openai.whole(request, weights=weights, private=True)
-    elif isinstance(request, Sequence):
-        if all(isinstance(m, dict) for m in request):
-            accepted = openai.whole({"messages": request}, weights=weights, private=True)
-        else:
-            accepted = _from_messages(request, weights)
-    elif isinstance(request, Mapping):
-        accepted = openai.whole(plain(request), weights=weights, private=True)
-    else:
-        accepted = _native(request)
+    accepted = openai.whole(request, weights) if type(request) is dict else _accepted(request, weights)
     if tools is not None:
         accepted.tools = accept_tools(tools)
     return accepted
+
+
+def _accepted(request: Any, weights: bool) -> ChatFields:
+    if isinstance(request, bytes | bytearray | str):
+        request = openai.parse_json(request)
+    if isinstance(request, Mapping):
+        return openai.whole(request if isinstance(request, dict) else plain(request), weights)
+    if isinstance(request, Sequence):
+        if all(isinstance(m, dict) for m in request):
+            return openai.whole({"messages": request}, weights)
+        return _from_messages(request, weights)
+    return _native(request)
 
 
 def accept_tools(tools: Any) -> list[Tool]:
@@ -83,13 +71,13 @@ def _accept_tool(tool: Any, path: str) -> Tool:
     return found[0] if found else openai.tool(tool, path)
 
 
-def _from_messages(messages: Sequence[Any], weights: bool) -> ChatCompletionRequest:
+def _from_messages(messages: Sequence[Any], weights: bool) -> ChatFields:
     """Objects, or objects and dicts mixed."""
     native = [openai.message(m, i, weights) if isinstance(m, Mapping) else m for i, m in enumerate(messages)]
     return _checked({"messages": native})
 
 
-def _native(request: Any) -> ChatCompletionRequest:
+def _native(request: Any) -> ChatFields:
     if not hasattr(request, "messages"):
         raise InvalidShapeException(
             f"expected a ChatCompletionRequest, a dict, JSON or a list of messages, got {type(request).__name__}",
@@ -98,14 +86,14 @@ def _native(request: Any) -> ChatCompletionRequest:
     return _checked(request)
 
 
-def _checked(request: Any) -> ChatCompletionRequest:
+def _checked(request: Any) -> ChatFields:
     """Take objects apart to plain data and build them again, every type checked on the way."""
     held: list[Any] = []
 
     def take_apart(value: Any) -> Any:
-        fields = getattr(type(value), "model_fields", None)
-        if isinstance(fields, Mapping):  # a pydantic object
-            return {"schema" if n == "custom_schema" else n: getattr(value, n) for n in fields}
+        fields = pydantic_fields(value)
+        if fields is not None:
+            return fields
         held.append(value)
         return {HELD: len(held) - 1}
 
@@ -118,7 +106,7 @@ def _checked(request: Any) -> ChatCompletionRequest:
         raise InvalidShapeException("it is nested too deeply", "$") from None
     if held:
         _restore(native, held)
-    return ChatCompletionRequest(**{name: getattr(native, name) for name in native.__struct_fields__})
+    return native
 
 
 def _restore(native: Native, held: list[Any]) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import compress, pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from mistral_tok.chat.formats import FORMATS
+from mistral_tok.chat.instruct import InstructRequest, conversation_of
 from mistral_tok.chat.layout import Layout
 from mistral_tok.chat.mediaids import ALL, MediaAccess, MediaIds
-from mistral_tok.chat.normalise import Conversation, Media, normalise
+from mistral_tok.chat.normalise import Conversation, normalise
 from mistral_tok.chat.refusals import ForbiddenTextException
-from mistral_tok.chat.requests import ChatCompletionRequest
-from mistral_tok.chat.segments import Plan, Segment, encode_plan
+from mistral_tok.chat.requests import ChatFields
+from mistral_tok.chat.segments import Plan, Segment, encode_rows, same
 from mistral_tok.chat.settings import settings_text
+from mistral_tok.chat.tokenized import Tokenized
 from mistral_tok.chat.toolblock import ToolBlocks
-from mistral_tok.chat.truncate import exchanges, kept_as_reference, messages_of, without
+from mistral_tok.chat.truncate import exchanges, kept_as_reference, messages_of
 from mistral_tok.chat.validate import refuse_audio, validate
 from mistral_tok.errors import InvalidRequestException, TokenizerException
 
@@ -29,45 +30,12 @@ SETTINGS_KEPT = 64
 """Texts of model settings that one tokenizer remembers."""
 
 
-class Collected(msgspec.Struct, gc=False, eq=False):
-    """Makes the segments of media, once each, and collects what the model receives beside the ids."""
-
-    maker: MediaIds
-    access: MediaAccess
-    known: dict[int, Segment] | None = None
-    images: list[Any] = []
-    audios: list[Any] = []
-
-    def __call__(self, media: Media) -> Segment:
-        if self.known is None:
-            self.known = {}
-        segment = self.known.get(id(media.chunk))
-        if segment is None:
-            segment = self.known[id(media.chunk)] = self.maker.segment(media, self.access)
-        (self.images if segment.part == "image" else self.audios).append(segment.medium)
-        return segment
-
-    def restart(self) -> None:
-        """Collect anew, for another plan of the same request."""
-        self.images, self.audios = [], []
-
-
-class Encoded(msgspec.Struct, gc=False, eq=False):
-    """Ids of a conversation and the plan that they were made from."""
-
-    ids: list[int]
-    plan: Plan
-    ends: list[int]
-    prefix_ids: list[int] | None
-    dropped: tuple[int, ...] = ()
-
-
 class Engine:
     """Encodes checked requests; what it remembers never changes a result, and is bounded."""
 
     def __init__(self, tokenizer: Tokenizer, version: str, mode: str) -> None:
         self.tokenizer = tokenizer
-        self._plain = tokenizer._encoder.encode  # one call less for each text than tokenizer.encode
+        self._rows = tokenizer._encoder.rows
         self.row = row = FORMATS[version]
         self.mode = mode
         config: Any = tokenizer.config
@@ -76,7 +44,7 @@ class Engine:
         think = (names["[THINK]"], names["[/THINK]"]) if {"[THINK]", "[/THINK]"} <= names.keys() else None
         self.bos, eos = self._end_id("bos_id"), self._end_id("eos_id")
         self.media = MediaIds(config.get("image"), config.get("audio"), self.control, names.get)
-        self._layout = Layout(row, self.control, eos, think)
+        self._layout = Layout(row, self.control, eos, think, self.media)
         self._tools = ToolBlocks(self.encode)
         self._settings: dict[str, Segment] = {}
 
@@ -106,27 +74,26 @@ class Engine:
             return self.tokenizer.encode(text)
         except ValueError as error:
             if self.tokenizer.family == "sentencepiece":
+                place = str(error).partition(";")[0]
                 raise ForbiddenTextException(
-                    f"The text has a lone surrogate, which UTF-8 cannot write: {error}"
+                    f"UTF-8 cannot write half of a surrogate pair: {place}; take it out."
                 ) from None
             return self.tokenizer.encode(text, errors="replace")
 
-    def plan(self, request: ChatCompletionRequest, media: Collected, *, bounded: bool = True) -> Plan:
+    def plan(self, request: ChatFields, access: MediaAccess = ALL, bounded: bool = True) -> Plan:
         """The validated, normalised and laid out conversation.
 
         Raises:
             MistralCommonException: one of its subclasses; see `validate`.
 
         """
-        conversation, tools, settings = self.prepare(request, bounded=bounded)
-        return self._layout.plan(conversation, tools, settings, media)
+        return self._layout.plan(self._conversation(request, bounded), access)
 
-    def prepare(
-        self, request: ChatCompletionRequest, *, bounded: bool
-    ) -> tuple[Conversation, Segment | None, Segment | None]:
-        """The validated and normalised conversation, its tool list and its settings."""
-        row = self.row
-        validate(request, row, self.mode)
+    def _conversation(self, request: ChatFields, bounded: bool) -> Conversation:
+        """The validated and normalised conversation with its tool list and its settings."""
+        row, messages = self.row, request.messages
+        roles: list[str] = [m.role for m in messages]
+        validate(request, roles, row, self.mode)
         tools = self._tools.segment(request.tools) if request.tools else None
         if request.reasoning_effort is not None and not row.settings:
             raise InvalidRequestException(
@@ -134,11 +101,14 @@ class Engine:
             )
         if request.truncate_for_context_length and not bounded:
             raise TokenizerException("truncate_for_context_length is set; pass max_model_input_len to encoding, too.")
-        conversation = normalise(request.messages, row)
-        settings = self._settings_segment(settings_text(request, self.builder)) if row.settings else None
+        done = normalise(messages, roles, row)
+        if tools is not None:
+            done.tools = tools
+        if row.settings:
+            done.settings = self._settings_segment(settings_text(request, self.builder))
         if row.audio_beside_system == "by url":
-            refuse_audio(request.messages, ("input_audio",))
-        return conversation, tools, settings
+            refuse_audio(messages, roles, ("input_audio",))
+        return done
 
     def _settings_segment(self, text: str | None) -> Segment | None:
         """The segment of settings; the first few texts are remembered, for there are as many as efforts."""
@@ -152,114 +122,108 @@ class Engine:
         return known
 
     def run(
-        self, request: ChatCompletionRequest, media: Collected, budget: int | None, truncation: Truncation | None
-    ) -> Encoded:
+        self,
+        request: ChatFields,
+        access: MediaAccess = ALL,
+        budget: int | None = None,
+        truncation: Truncation | None = None,
+    ) -> Tokenized:
         """Ids of a request, cut to `budget` ids if that is asked for."""
         if truncation == "turns":
-            return self._by_exchanges(request, media, budget)
-        encoded = self.encoded(self.plan(request, media, bounded=budget is not None))
-        wanted = request.truncate_for_context_length or truncation == "messages"
-        if wanted and self.row.truncates:
+            return self._by_exchanges(request, access, budget)
+        conversation = self._conversation(request, budget is not None)
+        done = self.encoded(self._layout.plan(conversation, access), request, access)
+        if (truncation is not None or request.truncate_for_context_length) and self.row.truncates:
             if budget is None:
                 raise TokenizerException("truncation needs max_model_input_len.")
-            _cut(encoded, budget)
-        return encoded
+            _cut(done, budget)
+        return done
 
-    def encoded(self, plan: Plan) -> Encoded:
+    def encoded(self, plan: Plan, request: ChatFields | None = None, access: MediaAccess = ALL) -> Tokenized:
         """The ids of a plan."""
+        ends: list[int] = []
         try:
-            ids, ends = encode_plan(plan, [self.bos], self._plain)
+            ids = self._rows(plan.rows, self.bos, ends)
         except ValueError:  # a lone surrogate
-            ids, ends = encode_plan(plan, [self.bos], self.encode)
-        return _encoded(plan, ids, ends)
+            ends = []
+            ids = encode_rows(plan.rows, self.bos, ends, self.encode)
+        return self._tokenized(plan, ids, ends, request, access)
 
-    def encoded_together(self, plans: Sequence[Plan], threads: int | None) -> list[Encoded]:
-        """The ids of many plans; their texts are encoded as one batch."""
-        texts = [text for plan in plans for text in texts_of(plan)]
-        try:
-            rows = iter(self.tokenizer.encode_batch(texts, threads=threads))
-        except ValueError:  # a lone surrogate
-            rows = iter([self.encode(text) for text in texts])
-        return [_encoded(plan, *encode_plan(plan, [self.bos], lambda _: next(rows))) for plan in plans]
+    def _tokenized(
+        self, plan: Plan, ids: list[int], ends: list[int], request: ChatFields | None, access: MediaAccess
+    ) -> Tokenized:
+        prefix = None
+        if plan.turns[-1].prefix:
+            prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
+        return Tokenized(ids, plan, ends, self.tokenizer, prefix, (), request, access)
 
-    def _by_exchanges(self, request: ChatCompletionRequest, media: Collected, budget: int | None) -> Encoded:
+    def instruct(self, request: InstructRequest) -> Tokenized:
+        """Ids of a request that is normalised already."""
+        found = conversation_of(request, self.row, self._tools.segment, self.builder, self.encode)
+        done = self.encoded(self._layout.plan(found, ALL))
+        if request.truncate_at_max_tokens is not None and self.row.truncates:
+            _cut(done, request.truncate_at_max_tokens)
+        return done
+
+    def _by_exchanges(self, request: ChatFields, access: MediaAccess, budget: int | None) -> Tokenized:
         """Drop the oldest exchanges until all ids fit, the beginning of the sequence included.
 
         The last exchange, system messages, the tool list and settings always stay.
         """
         if budget is None:
             raise TokenizerException('truncation="turns" needs max_model_input_len.')
-        conversation, tools, settings = self.prepare(request, bounded=True)
-        encoded = self.encoded(self._layout.plan(conversation, tools, settings, media))
-        groups = exchanges(conversation.turns)
-        lengths = [end - start for start, end in zip([1, *encoded.ends], encoded.ends, strict=False)]
+        access = replace(access, known={})
+        whole = self._conversation(request, True)
+        done = self.encoded(self._layout.plan(whole, access), request, access)
+        groups = exchanges(whole.turns)
+        lengths = [end - start for start, end in pairwise([1, *done.ends])]
         gone: set[int] = set()
-        over = len(encoded.ids) - budget
+        over = len(done.tokens) - budget
         for group in groups[:-1]:
             if over <= 0:
                 break
             gone.update(group)
             over -= sum(lengths[i] for i in group)
             if over <= 0 or group is groups[-2]:
-                media.restart()
-                encoded = self.encoded(self._layout.plan(without(conversation, gone), tools, settings, media))
-                over = len(encoded.ids) - budget
+                done = self.encoded(self._layout.plan(whole.without(gone), access), request, access)
+                over = len(done.tokens) - budget
         if over > 0:
             raise TokenizerException(
-                f"The last exchange, system messages and tools take {len(encoded.ids)} ids, and {budget} are allowed."
+                f"The last exchange, system messages and tools take {len(done.tokens)} ids, and {budget} are allowed."
             )
-        encoded.dropped = tuple(sorted(messages_of([conversation.turns[i] for i in gone])))
-        return encoded
+        done.dropped = tuple(sorted(messages_of([whole.turns[i] for i in gone])))
+        return done
 
-    def extended(self, before: Encoded, plan: Plan) -> Encoded:
-        """The ids of a plan, those of its longest stable beginning taken from an earlier one."""
-        same = 0
-        for old, new in zip(before.plan, plan, strict=False):
-            if not old.same(new):
-                break
-            same += 1
-        if not same:
-            return self.encoded(plan)
-        kept, ends = before.ends[same - 1], before.ends[:same]
-        ids, more = encode_plan(plan[same:], before.ids[:kept], self.encode)
-        return _encoded(plan, ids, ends + more)
-
-    def collected(self, access: MediaAccess = ALL, known: dict[int, Segment] | None = None) -> Collected:
-        """A fresh collector of media."""
-        return Collected(self.media, access, known)
+    def extended(self, before: Tokenized, request: ChatFields) -> Tokenized:
+        """The ids of a longer request, those of its longest stable beginning taken from an earlier one."""
+        known = dict(before.access.known or {})
+        known |= {id(segment.chunk): segment for segment in before.plan.segments() if segment.chunk is not None}
+        access = replace(before.access, known=known)
+        plan = self.plan(request, access)
+        stays = sum(1 for _ in takewhile(bool, map(same, before.plan.rows, plan.rows)))
+        if not stays:
+            return self.encoded(plan, request, access)
+        kept = before.ends[stays - 1]
+        ends: list[int] = []
+        more = encode_rows(plan.rows[stays:], self.bos, ends, self.encode)[1:]
+        ends = before.ends[:stays] + [end + kept - 1 for end in ends]
+        return self._tokenized(plan, before.tokens[:kept] + more, ends, request, access)
 
 
-def _encoded(plan: Plan, ids: list[int], ends: list[int]) -> Encoded:
-    prefix = None
-    if plan and plan[-1].turn.prefix:
-        prefix = ids[ends[-2] if len(ends) > 1 else 1 :]
-    return Encoded(ids, plan, ends, prefix)
-
-
-def texts_of(plan: Plan) -> Iterable[str]:
-    """All texts of a plan that are still to be encoded."""
-    for laid in plan:
-        for item in laid.items:
-            if isinstance(item, str):
-                yield item
-            elif isinstance(item, Segment) and item.ids is None:
-                yield item.text
-
-
-def _cut(encoded: Encoded, budget: int) -> None:
-    """Drop turns as mistral-common does."""
-    starts: Sequence[int] = [1, *encoded.ends]
-    lengths = [end - start for start, end in zip(starts, encoded.ends, strict=False)]
-    turns = [laid.turn for laid in encoded.plan]
+def _cut(done: Tokenized, budget: int) -> None:
+    """Drop turns as mistral-common does; their images and recordings stay."""
+    starts = [1, *done.ends]
+    lengths = [end - start for start, end in pairwise(starts)]
+    turns = done.plan.turns
     keep = kept_as_reference(turns, lengths, budget)
     if all(keep):
         return
-    ids, ends, plan = encoded.ids[:1], [], []
-    for i, laid in enumerate(encoded.plan):
-        if keep[i]:
-            ids += encoded.ids[starts[i] : encoded.ends[i]]
-            ends.append(len(ids))
-            plan.append(laid)
+    done.found_images, done.found_audios = done.images, done.audios
+    ids, ends = done.tokens[:1], []
+    for i in compress(range(len(turns)), keep):
+        ids += done.tokens[starts[i] : done.ends[i]]
+        ends.append(len(ids))
     gone = [turn for turn, stays in zip(turns, keep, strict=True) if not stays]
-    encoded.ids, encoded.ends, encoded.plan = ids, ends, plan
-    encoded.dropped = tuple(sorted(messages_of(gone)))
+    done.tokens, done.ends = ids, ends
+    done.plan = Plan(list(compress(turns, keep)), list(compress(done.plan.rows, keep)))
+    done.dropped = tuple(sorted(messages_of(gone)))

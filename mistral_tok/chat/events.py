@@ -6,7 +6,7 @@ import hashlib
 import json
 import string
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -145,6 +145,7 @@ class ParsedMessage(AssistantMessage, kw_only=True, tag_field="role", tag="assis
     `values` are the calls' arguments as JSON values, `ended` tells whether the end-of-sequence id was there.
     """
 
+    checked: ClassVar[bool] = False
     values: list[Any] = msgspec.field(default_factory=list)
     problems: list[Problem] = msgspec.field(default_factory=list)
     ended: bool = False

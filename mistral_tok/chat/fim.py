@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mistral_tok.chat.formats import Format
 from mistral_tok.chat.normalise import Turn
 from mistral_tok.chat.requests import FIMRequest
-from mistral_tok.chat.segments import Item, Laid, Plan, Segment
+from mistral_tok.chat.segments import Plan, Row, Segment
 from mistral_tok.errors import TokenizerException
 
 PROBE = "☺"
@@ -29,10 +29,10 @@ def fim_plan(
     if not row.fim:
         raise TokenizerException(f"FIM not available for {row.version}.")
     suffix = encode(PROBE + request.suffix)[2:] if request.suffix else []
-    items: tuple[Item, ...] = (
+    items: Row = (
         control("[SUFFIX]"),
         Segment(request.suffix or "", "suffix", None, suffix),
         control("[PREFIX]"),
         Segment(request.prompt, "prompt"),
     )
-    return [Laid(Turn("user", "", None), items)]
+    return Plan([Turn("user", "", None)], [items])

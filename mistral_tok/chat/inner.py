@@ -7,17 +7,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mistral_tok.chat.decoding import check_ids, decode
+from mistral_tok.chat.fim import fim_plan
+from mistral_tok.chat.instruct import InstructRequest
 from mistral_tok.chat.refusals import UnknownTokenIdException
-from mistral_tok.chat.requests import SpecialTokenPolicy
+from mistral_tok.chat.requests import FIMRequest, SpecialTokenPolicy, SpeechRequest, TranscriptionRequest
+from mistral_tok.chat.segments import Plan
+from mistral_tok.chat.speech import SpeechLayout
+from mistral_tok.chat.strict import pydantic_fields
+from mistral_tok.chat.tokenized import Tokenized
 
 if TYPE_CHECKING:
+    from mistral_tok.chat.engine import Engine
+    from mistral_tok.chat.names import TokenizerVersion
     from mistral_tok.tokenizer import Tokenizer
 
 
 class InnerTokenizer:
     """A vocabulary under the names of mistral-common's `Tekkenizer` and `SentencePieceTokenizer`."""
 
-    def __init__(self, tokenizer: Tokenizer, version: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, version: TokenizerVersion) -> None:
         self._tokenizer = tokenizer
         self.version = version
 
@@ -127,15 +135,64 @@ class InnerTokenizer:
 
 
 class InstructTokenizer:
-    """What `MistralTokenizer.instruct_tokenizer` holds: the vocabulary, and the sections about images and audio."""
+    """What `MistralTokenizer.instruct_tokenizer` holds: the vocabulary, and encoding of requests that need no check."""
 
-    def __init__(self, tokenizer: Tokenizer, version: str) -> None:
+    def __init__(self, engine: Engine, version: TokenizerVersion) -> None:
+        self._engine = engine
+        tokenizer = engine.tokenizer
         self.tokenizer = InnerTokenizer(tokenizer, version)
         self.image_encoder = self.mm_encoder = self.tokenizer.image
         self.audio_encoder = self.tokenizer.audio
+        self._speech = SpeechLayout(
+            engine.row,
+            self.audio_encoder,
+            engine.media,
+            engine.control,
+            tokenizer.special_names.get,
+            effort_needed=engine.row.settings and "reasoning_effort" in (engine.builder or {}),
+        )
+
+    @property
+    def version(self) -> TokenizerVersion:
+        """The tokenizer version."""
+        return self.tokenizer.version
+
+    def encode_instruct(self, request: InstructRequest | Any) -> Tokenized:
+        """Turn messages into ids as they stand, without checking their order and without merging any.
+
+        Raises:
+            TokenizerException: this version cannot write them.
+
+        """
+        return self._engine.instruct(_as(request, InstructRequest))
+
+    def encode_fim(self, request: FIMRequest | Any) -> Tokenized:
+        """Turn a fill-in-the-middle request into ids: `[SUFFIX]` suffix `[PREFIX]` prompt."""
+        engine = self._engine
+        return engine.encoded(fim_plan(_as(request, FIMRequest), engine.row, engine.control, engine.encode))
+
+    def encode_transcription(self, request: TranscriptionRequest | Any) -> Tokenized:
+        """Turn a recording that is to be written down into ids and samples."""
+        return self._heard(*self._speech.transcription(_as(request, TranscriptionRequest)))
+
+    def encode_speech_request(self, request: SpeechRequest | Any) -> Tokenized:
+        """Turn a text that is to be spoken into ids, and the reference recording into samples."""
+        return self._heard(*self._speech.speech(_as(request, SpeechRequest)))
+
+    def _heard(self, plan: Plan, sounds: list[Any]) -> Tokenized:
+        done = self._engine.encoded(plan)
+        done.found_audios = sounds
+        return done
 
     def decode(
         self, tokens: Iterable[int], special_token_policy: SpecialTokenPolicy | str = SpecialTokenPolicy.IGNORE
     ) -> str:
         """The text of ids."""
         return self.tokenizer.decode(tokens, special_token_policy)
+
+
+def _as(request: Any, kind: Any) -> Any:
+    """A request of our own type from ours, a dict, or mistral-common's object."""
+    if not isinstance(request, kind):
+        request = pydantic_fields(request) or request
+    return kind.model_validate(request)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.formats import Format
+from mistral_tok.chat.mediaids import MediaAccess, MediaIds
 from mistral_tok.chat.normalise import JOIN, Call, Conversation, Media, Source, Text, Turn
 from mistral_tok.chat.refusals import ConflictingContentException
-from mistral_tok.chat.segments import Item, Laid, Plan, Segment
+from mistral_tok.chat.segments import Item, Plan, Row, Segment
 from mistral_tok.errors import TokenizerException, UnsupportedTokenizerFeatureException
 
 IMAGE_TYPES = ("image", "image_url")
 
 
-class Writer(Protocol):
-    """Makes the ids of an image or a recording."""
-
-    def __call__(self, media: Media) -> Segment:
-        """The segment that stands for a chunk."""
-
-
 class Layout:
     """Writes conversations for one vocabulary and one version; immutable."""
 
-    def __init__(self, row: Format, control: Callable[[str], int], eos: int, think: tuple[int, int] | None) -> None:
+    def __init__(
+        self, row: Format, control: Callable[[str], int], eos: int, think: tuple[int, int] | None, media: MediaIds
+    ) -> None:
         self.row = row
+        self._media = media
         self._eos = eos
         self._think = think
         self._calls_writer = self._named_calls if (row.calls or "").startswith("name") else self._listed_calls
@@ -44,50 +41,51 @@ class Layout:
         if row.settings:
             self._settings, self._settings_end = control("[MODEL_SETTINGS]"), control("[/MODEL_SETTINGS]")
 
-    def plan(self, conversation: Conversation, tools: Segment | None, settings: Segment | None, media: Writer) -> Plan:
-        """The turns with what each is written as. A turn that this version leaves out has no items."""
+    def plan(self, conversation: Conversation, access: MediaAccess) -> Plan:
+        """The turns with what each is written as. A turn that this version leaves out has an empty row."""
         turns, row = conversation.turns, self.row
-        users = [i for i, turn in enumerate(turns) if turn.role == "user"]
-        first, last = (users[0], users[-1]) if users else (-1, -1)
-        block_at = system_at = -1
-        if tools is not None or settings is not None:
-            block_at = first if row.tools == "first user" else last if row.tools else -1
-        if conversation.system is not None:
+        first, last = conversation.first_user, conversation.last_user
+        block: Row = ()
+        system, system_at, block_at = conversation.system, -1, -1
+        if row.tools is not None and (conversation.tools is not None or conversation.settings is not None):
+            block = self._block(conversation.tools, conversation.settings)
+            block_at = first if row.tools == "first user" else last
+        if system is not None:
             system_at = first if row.system == "first user" else last
         if row.results == "json list":
             _refuse_second_results(turns, last)
-        plan: Plan = []
+        rows: list[Row] = []
         for i, turn in enumerate(turns):
             role = turn.role
             if role == "user":
-                items = self._user(turn, conversation.system if i == system_at else None, media)
+                items = self._user(turn, system if i == system_at else None, access)
                 if i == block_at:
-                    items = self._block(tools, settings) + items
+                    items = block + items
             elif role == "assistant":
-                items = self._assistant(turn, media, i < last and not row.old_calls)
+                items = self._assistant(turn, access, i < last and not row.old_calls)
             elif role == "tool":
-                items = self._tool(turn, media, i < last and not row.old_calls)
+                items = self._tool(turn, access, i < last and not row.old_calls)
             else:
-                items = self._system_turn(turn, media)
-            plan.append(Laid(turn, items))
-        return plan
+                items = self._system_turn(turn, access)
+            rows.append(items)
+        return Plan(turns, rows)
 
-    def _system_turn(self, turn: Turn, media: Writer) -> tuple[Item, ...]:
+    def _system_turn(self, turn: Turn, access: MediaAccess) -> Row:
         if type(turn.content) is str:
             return (self._system, turn.content, self._system_end) if turn.content else (self._system, self._system_end)
         items: list[Item] = []
-        self._content(turn, items, media)
+        self._content(turn, items, access)
         return (self._system, *items, self._system_end)
 
-    def _block(self, tools: Segment | None, settings: Segment | None) -> tuple[Item, ...]:
-        items: tuple[Item, ...] = ()
+    def _block(self, tools: Segment | None, settings: Segment | None) -> Row:
+        items: Row = ()
         if tools is not None:
             items = (self._tools, tools, self._tools_end)
         if settings is not None:
             items += (self._settings, settings, self._settings_end)
         return items
 
-    def _user(self, turn: Turn, system: Text | None, media: Writer) -> tuple[Item, ...]:
+    def _user(self, turn: Turn, system: Text | None, access: MediaAccess) -> Row:
         content = turn.content
         if not self.row.inst_tokens:
             return (_in_brackets(turn, system),)
@@ -98,11 +96,11 @@ class Layout:
         items: list[Item] = [self._inst]
         if system is not None and system.text:
             items.append(Segment(system.text + JOIN, "text", system.sources))
-        self._content(turn, items, media)
+        self._content(turn, items, access)
         items.append(self._inst_end)
         return tuple(items)
 
-    def _content(self, turn: Turn, items: list[Item], media: Writer) -> None:
+    def _content(self, turn: Turn, items: list[Item], access: MediaAccess) -> None:
         content = turn.content
         if isinstance(content, str):
             if content:
@@ -114,7 +112,7 @@ class Layout:
             elif part.chunk.type == "thinking":
                 self._thought(part, items)
             else:
-                items.append(media(part))
+                items.append(self._media.segment(part, access))
 
     def _thought(self, part: Media, items: list[Item]) -> None:
         if not self.row.thinking:
@@ -129,19 +127,19 @@ class Layout:
         if part.chunk.closed:
             items.append(self._think[1])
 
-    def _assistant(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
+    def _assistant(self, turn: Turn, access: MediaAccess, old: bool) -> Row:
         row, content = self.row, turn.content
         if turn.calls is not None or not content:
-            return self._with_calls(turn, media, old)
+            return self._with_calls(turn, access, old)
         end = () if turn.prefix else (self._eos,)
         if type(content) is str:
             text = content.rstrip(" ") if row.strip else content
             return (text, *end) if text else end
         items: list[Item] = []
-        self._content(turn, items, media)
+        self._content(turn, items, access)
         return (*items, *end)
 
-    def _with_calls(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
+    def _with_calls(self, turn: Turn, access: MediaAccess, old: bool) -> Row:
         """An assistant turn with tool calls, or with nothing at all."""
         row, content = self.row, turn.content
         items: list[Item] = []
@@ -162,7 +160,7 @@ class Layout:
             if content:
                 items.append(content)
         else:
-            self._content(turn, items, media)
+            self._content(turn, items, access)
         self._calls_writer(turn.calls, items)
         if not turn.prefix:
             items.append(self._eos)
@@ -193,7 +191,7 @@ class Layout:
             items.append(self._args)
             items.append(_part(call.arguments, "arguments", call.message, k))
 
-    def _tool(self, turn: Turn, media: Writer, old: bool) -> tuple[Item, ...]:
+    def _tool(self, turn: Turn, access: MediaAccess, old: bool) -> Row:
         row = self.row
         if row.results is None:
             raise TokenizerException(
@@ -208,7 +206,7 @@ class Layout:
             if row.results == "id text":
                 items.append(_part(turn.call_id or "", "call id", turn.message, None))
                 items.append(self._result_text)
-            self._content(turn, items, media)
+            self._content(turn, items, access)
         items.append(self._result_end)
         return tuple(items)
 

@@ -13,12 +13,16 @@ from mistral_tok.errors import UnsupportedTokenizerFeatureException
 
 @dataclass(frozen=True, slots=True)
 class MediaAccess:
-    """What may be read for a request, and whether pixels and samples are decoded (`arrays`) or only measured."""
+    """What may be read for a request, and whether pixels and samples are decoded (`arrays`) or only measured.
+
+    `known` holds segments by the identity of their chunks, which they keep alive: what it has is not made again.
+    """
 
     fetcher: Callable[[str], bytes] | None = None
     allow_urls: bool = False
     allow_files: bool = True
     arrays: bool = True
+    known: dict[int, Segment] | None = None
 
 
 ALL = MediaAccess()
@@ -48,10 +52,14 @@ class MediaIds:
             InvalidMediaException: it cannot be read; the message says why.
 
         """
-        chunk = media.chunk
-        if chunk.type in ("image", "image_url"):
-            return self._image_segment(media, access)
-        return self._audio_segment(media, access)
+        chunk, known = media.chunk, access.known
+        if known is not None and id(chunk) in known:
+            return known[id(chunk)]
+        make = self._image_segment if chunk.type in ("image", "image_url") else self._audio_segment
+        segment = make(media, access)
+        if known is not None:
+            known[id(chunk)] = segment
+        return segment
 
     def _image_segment(self, media: Media, access: MediaAccess) -> Segment:
         if self._image is None:
@@ -72,7 +80,7 @@ class MediaIds:
         ids = ([self._pixel] * columns + [self._break]) * rows
         ids[-1] = self._end
         array = picture.array(self._image) if access.arrays else None
-        return Segment("", "image", _origin(media, "image"), ids, array)
+        return Segment("", "image", _origin(media, "image"), ids, array, chunk)
 
     def _audio_segment(self, media: Media, access: MediaAccess) -> Segment:
         chunk = media.chunk
@@ -94,7 +102,7 @@ class MediaIds:
         else:
             length, rate = audio.measure_audio(source, **options)
             count, medium = audio.padded_length(audio.resampled_length(length, rate, config), config), None
-        return Segment("", "audio", _origin(media, "audio"), self.audio_ids(count), medium)
+        return Segment("", "audio", _origin(media, "audio"), self.audio_ids(count), medium, chunk)
 
     def _need_audio(self, media: Media) -> None:
         if self._audio is None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.formats import Format
 from mistral_tok.errors import TokenizerException
+
+if TYPE_CHECKING:
+    from mistral_tok.chat.segments import Segment
 
 JOIN = "\n\n"
 """What joins texts of different messages."""
@@ -77,51 +80,83 @@ class Turn(msgspec.Struct, gc=False, eq=False):
 
 
 class Conversation(msgspec.Struct, gc=False, eq=False):
-    """The turns, and the system text where it is no turn of its own."""
+    """The turns, the system text where it is no turn of its own, and the places of the first and last user turn.
+
+    `tools` and `settings` are what stands in front of one of these two.
+    """
 
     turns: list[Turn]
     system: Text | None
+    first_user: int
+    last_user: int
+    tools: Segment | None = None
+    settings: Segment | None = None
+
+    def without(self, gone: Collection[int]) -> Conversation:
+        """The conversation without some of its turns."""
+        left = conversation([turn for i, turn in enumerate(self.turns) if i not in gone], self.system)
+        left.tools, left.settings = self.tools, self.settings
+        return left
 
 
-def normalise(messages: Sequence[Any], row: Format) -> Conversation:
+def normalise(messages: Sequence[Any], roles: list[str], row: Format) -> Conversation:
     """The turns of a conversation that is valid for `row`."""
     turns: list[Turn] = []
     in_place = row.system == "in place"
-    roles: list[str] = [m.role for m in messages]
     system = _system_text(messages, roles, row) if not in_place and "system" in roles else None
     call_ids: list[str] = []
+    first_user = last_user = -1
     first, count = 0, len(roles)
-    roles.append("")
     while first < count:
         role, content = roles[first], messages[first].content
         after = first + 1
         if role == "assistant":
             weight = messages[first].weight
-            while roles[after] == role and messages[after].weight == weight:
+            while after < count and roles[after] == role and messages[after].weight == weight:
                 after += 1
             turn = _assistant(messages, first, after, row)
             turns.append(turn)
             if turn.calls is not None:
                 call_ids += [call.id for call in turn.calls]
-        elif role == "user":
-            while roles[after] == role:
-                after += 1
-            if after == first + 1 and type(content) is str:
-                turns.append(Turn(role, content, first, after))
-            else:
-                turns.append(_merged(messages, first, after, row))
         else:
-            while roles[after] == role:
+            while after < count and roles[after] == role:
                 after += 1
-            if role == "tool":
+            if role == "user":
+                last_user = len(turns)
+                if first_user < 0:
+                    first_user = last_user
+                if after == first + 1 and type(content) is str:
+                    turns.append(Turn(role, content, first, after))
+                else:
+                    turns.append(_merged(messages, first, after, row))
+            elif role == "tool":
                 turns += _results(messages, first, after, row, call_ids)
                 call_ids = []
             elif in_place:
                 turns += [_merged(messages, i, i + 1, row) for i in range(first, after)]
         first = after
     if not turns or (not in_place and turns[0].role != "user"):
-        turns.insert(0, Turn("user", "", None))
-    return Conversation(turns, system)
+        return conversation([Turn("user", "", None), *turns], system)
+    return Conversation(turns, system, first_user, last_user)
+
+
+def conversation(turns: list[Turn], system: Text | None) -> Conversation:
+    """The conversation of these turns."""
+    users = [i for i, turn in enumerate(turns) if turn.role == "user"] or [-1]
+    return Conversation(turns, system, users[0], users[-1])
+
+
+def as_they_stand(messages: Sequence[Any], system: Text | None, row: Format) -> Conversation:
+    """The conversation with a turn for each message, in the order given."""
+    turns: list[Turn] = []
+    for i, m in enumerate(messages):
+        if m.role == "assistant":
+            turns.append(_assistant(messages, i, i + 1, row))
+        elif m.role == "tool":
+            turns += _results(messages, i, i + 1, row, [])
+        else:
+            turns.append(_merged(messages, i, i + 1, row))
+    return conversation(turns, system)
 
 
 def _merged(messages: Sequence[Any], first: int, after: int, row: Format) -> Turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -21,7 +21,7 @@ from mistral_tok.chat.messages import (
     UserMessage,
 )
 from mistral_tok.chat.refusals import InvalidShapeException
-from mistral_tok.chat.requests import ChatCompletionRequest, Count, ResponseFormat
+from mistral_tok.chat.requests import ChatCompletionRequest, ChatFields, Count, ResponseFormat
 from mistral_tok.chat.strict import convert
 from mistral_tok.errors import InvalidAssistantMessageException, InvalidMessageStructureException
 
@@ -31,16 +31,20 @@ R = TypeVar("R", bound=Base)
 class OpenAIUser(UserMessage, kw_only=True, tag_field="role", tag="user"):
     """A user message as it arrives (no `image` chunks: that type is not OpenAI's)."""
 
+    checked: ClassVar[bool] = False
     content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
 
 
 class OpenAIDeveloper(SystemMessage, kw_only=True, tag_field="role", tag="developer"):
     """OpenAI's later name of the system role."""
 
+    checked: ClassVar[bool] = False
+
 
 class OpenAIAssistant(AssistantMessage, kw_only=True, tag_field="role", tag="assistant"):
     """An assistant message as it arrives: thoughts may stand in a field of their own, and `prefix` is not read."""
 
+    checked: ClassVar[bool] = False
     prefix: bool = msgspec.field(default=False, name="(not read)")
     reasoning: str | None = None
     reasoning_content: str | None = None
@@ -50,11 +54,12 @@ class OpenAIAssistant(AssistantMessage, kw_only=True, tag_field="role", tag="ass
 class OpenAITool(ToolMessage, kw_only=True, tag_field="role", tag="tool"):
     """A tool result as it arrives; the id must be there but may be null."""
 
+    checked: ClassVar[bool] = False
     content: str | list[TextChunk | ImageURLChunk | AudioChunk | AudioURLChunk]  # type: ignore[assignment]
     tool_call_id: str | None
 
 
-class OpenAIFunction(msgspec.Struct):
+class OpenAIFunction(msgspec.Struct, gc=False):
     """A function as it arrives: everything but the name may be null."""
 
     name: str
@@ -63,56 +68,69 @@ class OpenAIFunction(msgspec.Struct):
     strict: bool | None = None
 
 
-class OpenAIToolSpec(msgspec.Struct):
+class OpenAIToolSpec(msgspec.Struct, gc=False):
     """A tool as it arrives."""
 
     function: OpenAIFunction
     type: Literal["function"] = "function"
 
 
-class OpenAIRequest(ChatCompletionRequest, kw_only=True):
-    """A whole request as it arrives; with its messages and tools made our own it is a request like any other."""
+class OpenAIRequest(ChatFields, kw_only=True):
+    """A whole request as it arrives; `public` makes it a request like any other."""
 
+    checked: ClassVar[bool] = False
     messages: list[OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool]  # type: ignore[assignment]
     tools: list[OpenAIToolSpec] | None = None  # type: ignore[assignment]
     parallel_tool_calls: bool | None = True  # type: ignore[assignment]
     seed: Count | None = None
     continue_final_message: Any = False
 
-    def __post_init__(self) -> None:
-        pass  # nothing is left to be converted
-
 
 Message = OpenAIUser | SystemMessage | OpenAIDeveloper | OpenAIAssistant | OpenAITool
 
 
-def whole(request: dict[str, Any], *, weights: bool = False, private: bool = False) -> OpenAIRequest:
-    """The request that a dict in OpenAI's format stands for.
-
-    `private`: the messages are not handed out, so that those that need no change may stay as they arrived.
-    """
+def whole(request: dict[str, Any], weights: bool = False) -> OpenAIRequest:
+    """The request that a dict in OpenAI's format stands for; messages that need no change are as they arrived."""
     if "seed" in request and request["seed"] is not None and request.get("random_seed") is not None:
         raise InvalidShapeException("`seed` and `random_seed` are the same thing; give one", "$.seed")
     try:
-        wire = convert(request, OpenAIRequest)
-    except InvalidShapeException as error:
-        _refuse_earlier_conflict(request, error)
-        raise
+        wire = msgspec.convert(request, OpenAIRequest)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        wire = _unusual(request)
     messages: list[Any] = wire.messages
     for i, m in enumerate(messages):
         kind = type(m)
         if kind is OpenAIAssistant:
-            if not private or m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
+            if m.reasoning is not None or m.reasoning_content is not None or m.given_weight is not None:
                 messages[i] = _assistant(m, f"$.messages[{i}]", weights)
-        elif kind is OpenAIDeveloper or (kind is not SystemMessage and not private):
+        elif kind is OpenAIDeveloper:
             messages[i] = _public(m)
     if wire.continue_final_message is not False:
         wire.messages = continued(messages, truth(wire.continue_final_message, "$.continue_final_message"))
-    if wire.tools is not None:
-        wire.tools = [_tool(t) for t in wire.tools]  # type: ignore[misc]
     if wire.seed is not None:
         wire.random_seed = wire.seed
     return wire
+
+
+def _unusual(request: dict[str, Any]) -> OpenAIRequest:
+    """A request that is not all plain dicts and strings, or not valid."""
+    try:
+        return convert(request, OpenAIRequest)
+    except InvalidShapeException as error:
+        _refuse_earlier_conflict(request, error)
+        raise
+
+
+def public(request: ChatFields) -> ChatCompletionRequest:
+    """The same request, made of the types that users know."""
+    if isinstance(request, ChatCompletionRequest):
+        return request
+    found = {name: getattr(request, name) for name in ChatCompletionRequest.__struct_fields__}
+    found["messages"] = [_public(m) for m in request.messages]
+    if request.tools is not None:
+        found["tools"] = [_tool(t) if isinstance(t, OpenAIToolSpec) else t for t in request.tools]
+    found["parallel_tool_calls"] = request.parallel_tool_calls is not False
+    return ChatCompletionRequest(**found | {"continue_final_message": UNSET})
 
 
 def _public(m: Any) -> Any:
@@ -121,7 +139,9 @@ def _public(m: Any) -> Any:
         return UserMessage(content=m.content)  # type: ignore[arg-type]
     if isinstance(m, OpenAITool):
         return ToolMessage(content=m.content, tool_call_id=m.tool_call_id, name=m.name)  # type: ignore[arg-type]
-    return SystemMessage(content=m.content)
+    if isinstance(m, OpenAIAssistant):
+        return AssistantMessage(content=m.content, tool_calls=m.tool_calls, prefix=m.prefix)
+    return SystemMessage(content=m.content) if isinstance(m, OpenAIDeveloper) else m
 
 
 def _assistant(m: OpenAIAssistant, path: str, weights: bool) -> AssistantMessage:
@@ -264,9 +284,8 @@ def from_openai(messages: Any, tools: Any, continue_final: Any, fields: dict[str
         data["tools"] = tools
     if continue_final is not False:
         data["continue_final_message"] = continue_final
-    built = whole(data)
-    found = {name: getattr(built, name) for name in ChatCompletionRequest.__struct_fields__}
-    return found | {"continue_final_message": UNSET, "parallel_tool_calls": built.parallel_tool_calls is not False}
+    built = public(whole(data))
+    return {name: getattr(built, name) for name in built.__struct_fields__}
 
 
 def to_openai(

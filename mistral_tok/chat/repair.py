@@ -5,7 +5,7 @@ The rules, in this order:
 1. Ids. Where a version demands nine letters or digits, any other id becomes nine characters of the SHA-256 of it, in
    base 62: the same in every process, and for call and result alike. A call without an id (`null`, the empty string)
    gets one made from its place. Should two ids of a conversation meet, the later one is hashed again with a counter.
-2. Results without an id take the ids of the open calls, in order.
+2. Results without an id take the ids of the open calls that no other result names, in order.
 3. Roles. A system message behind an assistant or tool message becomes a user message (and so part of the next one),
    and so does a tool message that answers no open call.
 4. A conversation that opens with tool calls gets an empty user message in front, for the first message's calls count
@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from mistral_tok.chat.formats import Format
 from mistral_tok.chat.messages import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from mistral_tok.chat.report import Edit
-from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.requests import ChatFields
 from mistral_tok.chat.validate import FORBIDDEN, NINE
 
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -76,7 +77,7 @@ class _Ids:
         return self._new[call_id]
 
 
-def repair(request: ChatCompletionRequest, row: Format, mode: str) -> tuple[ChatCompletionRequest, list[Edit]]:
+def repair(request: ChatFields, row: Format, mode: str) -> tuple[ChatFields, list[Edit]]:
     """A copy of the request with valid ids and an allowed order of roles, and what was changed."""
     edits: list[Edit] = []
     messages = _with_ids(request.messages, row, edits)
@@ -85,7 +86,7 @@ def repair(request: ChatCompletionRequest, row: Format, mode: str) -> tuple[Chat
         edits.append(Edit("inserted", "$.messages[0]", "an empty user message in front of the opening calls"))
         messages.insert(0, UserMessage(content=""))
     if mode == "serving":
-        messages = _answered(messages, edits)
+        messages = _answered(messages, row, edits)
     return request.model_copy(update={"messages": messages}), edits
 
 
@@ -105,13 +106,23 @@ def _with_ids(messages: Sequence[Any], row: Format, edits: list[Edit]) -> list[A
             call_id = m.tool_call_id
             if call_id is None or not ids.valid(call_id):
                 found = ids.new(call_id) if call_id is not None and call_id not in NO_IDS else None
-                found = found or (waiting[0] if waiting else ids.new(f"result {i}"))
+                found = found or _unnamed(waiting, messages[i + 1 :], ids) or ids.new(f"result {i}")
                 edits.append(Edit("id changed", f"$.messages[{i}].tool_call_id", f"{call_id!r} became {found!r}"))
                 m = m.model_copy(update={"tool_call_id": found})
             if m.tool_call_id in waiting:
                 waiting.remove(m.tool_call_id)
         out.append(m)
     return out
+
+
+def _unnamed(waiting: Sequence[str], following: Sequence[Any], ids: _Ids) -> str | None:
+    """The first open call that none of the results that follow names, or else the first."""
+    named = set()
+    for m in takewhile(lambda m: isinstance(m, ToolMessage), following):
+        call_id = m.tool_call_id
+        if call_id not in NO_IDS:
+            named.add(call_id if ids.valid(call_id) else ids.new(call_id))
+    return next((call_id for call_id in waiting if call_id not in named), waiting[0] if waiting else None)
 
 
 def _calls_with_ids(m: AssistantMessage, i: int, ids: _Ids, edits: list[Edit]) -> AssistantMessage:
@@ -137,9 +148,14 @@ def _with_roles(messages: Sequence[Any], row: Format, edits: list[Edit]) -> list
             edits.append(Edit("role fixed", f"$.messages[{i}]", f"the {m.role} message became a user message"))
             m = _as_user(m)
         elif isinstance(m, ToolMessage):
-            waiting.remove(m.tool_call_id if m.tool_call_id in waiting else waiting[0])
+            _settle(waiting, m.tool_call_id)
         out.append(m)
     return out
+
+
+def _settle(waiting: list[Any], call_id: str | None) -> None:
+    """Take the call that a result answers from the open ones: its own, or the first where results are only counted."""
+    waiting.remove(call_id if call_id in waiting else waiting[0])
 
 
 def _as_user(m: SystemMessage | ToolMessage | Any) -> UserMessage:
@@ -149,7 +165,7 @@ def _as_user(m: SystemMessage | ToolMessage | Any) -> UserMessage:
     return UserMessage(content=content)
 
 
-def _answered(messages: Sequence[Any], edits: list[Edit]) -> list[Any]:
+def _answered(messages: Sequence[Any], row: Format, edits: list[Edit]) -> list[Any]:
     out: list[Any] = []
     waiting: list[str] = []
     for i, m in enumerate([*messages, None]):
@@ -160,8 +176,8 @@ def _answered(messages: Sequence[Any], edits: list[Edit]) -> list[Any]:
             waiting = []
         if isinstance(m, AssistantMessage):
             waiting = [call.id for call in m.tool_calls or ()]
-        elif isinstance(m, ToolMessage) and m.tool_call_id in waiting:
-            waiting.remove(m.tool_call_id)
+        elif isinstance(m, ToolMessage) and waiting and (row.pairing == "count" or m.tool_call_id in waiting):
+            _settle(waiting, m.tool_call_id)
         if m is not None:
             out.append(m)
     return out

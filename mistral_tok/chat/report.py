@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from mistral_tok.chat import openai
 from mistral_tok.chat.normalise import Turn
-from mistral_tok.chat.strict import unknown_keys
+from mistral_tok.chat.strict import convert, unknown_keys
 
 if TYPE_CHECKING:
-    from mistral_tok.chat.engine import Encoded
+    from mistral_tok.chat.tokenized import Tokenized
+
+
+NO_EFFECT = "this key has no effect"
+NO_KEYS = {"role": "user", "content": ""}
+"""Stands for a message that is an object."""
 
 
 class Edit(NamedTuple):
@@ -26,29 +29,42 @@ class Edit(NamedTuple):
     path: str
     detail: str
 
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.path}: {self.detail}"
 
-def dropped_keys(data: Any) -> Iterator[Edit]:
-    """Keys of a request in OpenAI's format that have no effect."""
-    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+
+def dropped_keys(data: Any, tools: Sequence[Any] | None = None, weights: bool = False) -> Iterator[Edit]:
+    """Keys of an accepted request in OpenAI's format, and of its tools, that have no effect; objects have no keys.
+
+    `weights`: the key `weight` of assistant messages was read.
+    """
+    for i, tool in enumerate(tools or ()):
+        if isinstance(tool, Mapping):
+            for path in unknown_keys(tool, convert(tool, openai.OpenAIToolSpec), f"$.tools[{i}]"):
+                yield Edit("dropped key", path, NO_EFFECT)
+    if isinstance(data, str | bytes | bytearray):
+        data = openai.parse_json(data)
+    if isinstance(data, Sequence):
         data = {"messages": data}
     if not isinstance(data, Mapping):
         return
-    try:
-        record = msgspec.convert(data, openai.OpenAIRequest)
-    except msgspec.ValidationError:
-        return
+    messages = [m if isinstance(m, Mapping) else NO_KEYS for m in data["messages"]]
+    record = convert({**data, "messages": messages}, openai.OpenAIRequest)
     for path in unknown_keys(data, record):
-        yield Edit("dropped key", path, "this key has no effect")
+        yield Edit("dropped key", path, NO_EFFECT)
     for i, m in enumerate(record.messages):
-        if isinstance(m, openai.OpenAIAssistant) and (m.reasoning is not None or m.reasoning_content is not None):
+        if not isinstance(m, openai.OpenAIAssistant):
+            continue
+        if m.given_weight is not None and not weights:
+            yield Edit("dropped key", f"$.messages[{i}].weight", NO_EFFECT)
+        if m.reasoning is not None or m.reasoning_content is not None:
             yield Edit("moved", f"$.messages[{i}]", "the reasoning became a thinking chunk in front of the content")
 
 
-def turn_edits(messages: Sequence[Any], encoded: Encoded) -> Iterator[Edit]:
+def turn_edits(messages: Sequence[Any], done: Tokenized) -> Iterator[Edit]:
     """Messages merged, calls rewritten, results reordered, turns inserted or left out."""
     highest = -1
-    for laid in encoded.plan:
-        turn = laid.turn
+    for turn, row in done.plan:
         if turn.message is None:
             yield Edit("inserted", "$.messages[0]", "an empty user message stands in front of the first message")
             continue
@@ -58,10 +74,10 @@ def turn_edits(messages: Sequence[Any], encoded: Encoded) -> Iterator[Edit]:
         if turn.message < highest:
             yield Edit("reordered", path, "this result moved into the order of the calls")
         highest = max(highest, turn.message)
-        if not laid.items:
+        if not row:
             yield Edit("skipped", path, "this version writes no calls and results before the last user message")
         yield from _rewritten(messages, turn)
-    for i in encoded.dropped:
+    for i in done.dropped:
         yield Edit("truncated", f"$.messages[{i}]", "left out so that the rest fits")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -13,12 +13,14 @@ from mistral_tok.chat.chunks import audio_payload
 from mistral_tok.chat.messages import (
     AssistantMessage,
     ChatMessage,
+    FinetuningMessage,
     ReasoningFieldFormat,
     SystemMessage,
     ToolMessage,
     UserMessage,
 )
 from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.strict import strictly
 
 _CODES = (
     "aaabaeafakamanarasavayazbabebgbibmbnbobrbscacechcocrcscucvcydadedvdzeeeleneoeseteufafffifjfofrfygagdglgngugvhahe"
@@ -46,6 +48,18 @@ class SpecialTokenPolicy(StrEnum):
     KEEP = "keep"
     RAISE = "raise"
 
+    @classmethod
+    def validate(cls, policy: SpecialTokenPolicy | str) -> SpecialTokenPolicy:
+        """The policy itself, or the one of this name.
+
+        Raises:
+            ValueError: there is no such policy.
+
+        """
+        if policy not in list(cls):
+            raise ValueError(f"`special_token_policy` is {policy!r}; expected one of {[p.value for p in cls]}.")
+        return cls(policy)
+
 
 class ReasoningEffort(StrEnum):
     """How long the model is to think (v15)."""
@@ -67,6 +81,8 @@ class ResponseFormats(StrEnum):
     json_schema = "json_schema"
 
 
+T = TypeVar("T")
+MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -112,7 +128,21 @@ class BaseCompletionRequest(Base, kw_only=True):
     random_seed: Count | None = None
 
 
-class ChatCompletionRequest(BaseCompletionRequest, kw_only=True, repr_omit_defaults=True):
+class ChatFields(BaseCompletionRequest, kw_only=True, repr_omit_defaults=True):
+    """The fields of a conversation, however it came."""
+
+    model: str | None = None
+    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
+    response_format: ResponseFormat | UnsetType = UNSET
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    truncate_for_context_length: bool = False
+    reasoning_effort: Effort | None = None
+    continue_final_message: bool | UnsetType = UNSET
+
+
+class ChatCompletionRequest(ChatFields, kw_only=True):
     """A conversation to be answered.
 
     Messages, tools and the response format may be given as dicts of the same fields; they are converted.
@@ -122,26 +152,22 @@ class ChatCompletionRequest(BaseCompletionRequest, kw_only=True, repr_omit_defau
     UserMessage(content='Hi')
     """
 
-    messages: list[SystemMessage | UserMessage | AssistantMessage | ToolMessage]
-    model: str | None = None
     response_format: ResponseFormat = field(default_factory=ResponseFormat)
-    tools: list[Tool] | None = None
-    tool_choice: ToolChoice = "auto"
-    parallel_tool_calls: bool = True
-    truncate_for_context_length: bool = False
-    reasoning_effort: Effort | None = None
-    continue_final_message: bool | UnsetType = UNSET
 
     def __class_getitem__(cls, item: Any) -> type[Self]:
         """`ChatCompletionRequest[…]` is the class itself: the message types need not be named."""
         return cls
 
-    def __post_init__(self) -> None:
-        kinds = {type(self.response_format), *map(type, self.messages), *map(type, self.tools or ())}
-        if dict in kinds or self.continue_final_message is not UNSET:
-            from mistral_tok.chat.strict import fill
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """What the constructor does with its keywords; messages and tools that are records already stay the same.
 
-            fill(self)
+        Raises:
+            InvalidShapeException: the error names the path.
+            InvalidMessageStructureException: `continue_final_message` without a final assistant message.
+
+        """
+        return filled(fields, cls)
 
     @classmethod
     def from_openai(
@@ -180,6 +206,38 @@ class ChatCompletionRequest(BaseCompletionRequest, kw_only=True, repr_omit_defau
         from mistral_tok.chat.openai import to_openai
 
         return to_openai(self, reasoning_field_format, extra)
+
+
+def filled(fields: dict[str, Any], kind: type[T], tools: str = "tools") -> T:
+    """A request from keywords: dicts among its messages and tools become records, the others stay the same objects."""
+    fields = {name: value for name, value in fields.items() if value is not UNSET}
+    given = {name: fields[name] for name in ("messages", tools) if isinstance(fields.get(name), list | tuple)}
+    request: Any = strictly(fields | {name: [] for name in given}, kind)
+    if "messages" in given:
+        request.messages = [
+            m if isinstance(m, MESSAGES) else _part(m, ChatMessage, f"$.messages[{i}]")
+            for i, m in enumerate(given["messages"])
+        ]
+    if tools in given:
+        parts = [t if isinstance(t, Tool) else _part(t, Tool, f"$.{tools}[{i}]") for i, t in enumerate(given[tools])]
+        setattr(request, tools, parts)
+    if fields.get("continue_final_message") is not None:
+        from mistral_tok.chat.openai import continued, truth
+
+        flag = truth(request.continue_final_message, "$.continue_final_message")
+        request.messages = continued(request.messages, flag)
+        request.continue_final_message = UNSET
+    return cast("T", request)
+
+
+def _part(value: Any, kind: Any, path: str) -> Any:
+    """A record of a request, made of a dict, or of an object (a message of which may have a weight)."""
+    if kind is ChatMessage and not isinstance(value, dict):
+        kind = FinetuningMessage
+    try:
+        return strictly(value, kind)
+    except InvalidShapeException as error:
+        raise type(error)(error.reason, error.path.replace("$", path, 1)) from None
 
 
 class FIMRequest(BaseCompletionRequest, kw_only=True):

@@ -25,6 +25,7 @@ from mistral_tok.chat.chunks import (
     TextChunk,
     ThinkChunk,
 )
+from mistral_tok.chat.instruct import InstructRequest, ModelSettings
 from mistral_tok.chat.messages import (
     UATS,
     AssistantMessage,
@@ -36,6 +37,7 @@ from mistral_tok.chat.messages import (
     ToolMessage,
     UserMessage,
 )
+from mistral_tok.chat.names import SpecialTokens, TokenizerVersion
 from mistral_tok.chat.refusals import (
     ConflictingContentException,
     ForbiddenTextException,
@@ -78,9 +80,11 @@ __all__ = [
     "ImageChunk",
     "ImageURL",
     "ImageURLChunk",
+    "InstructRequest",
     "InvalidShapeException",
     "JsonSchema",
     "MissingFieldException",
+    "ModelSettings",
     "NamedToolChoice",
     "ReasoningEffort",
     "ReasoningFieldFormat",
@@ -88,11 +92,13 @@ __all__ = [
     "ResponseFormats",
     "Roles",
     "SpecialTokenPolicy",
+    "SpecialTokens",
     "SpeechRequest",
     "StreamingMode",
     "SystemMessage",
     "TextChunk",
     "ThinkChunk",
+    "TokenizerVersion",
     "Tool",
     "ToolCall",
     "ToolChoice",

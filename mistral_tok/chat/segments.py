@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ class Segment(msgspec.Struct, gc=False, eq=False):
     """A text that is not simply its turn's own, or the ids of an image or a recording.
 
     `sources` say where its characters come from (None: from no message). `ids` may be known already; a medium
-    has only ids, and `medium` is what the model receives beside them.
+    has only ids, `medium` is what the model receives beside them, and `chunk` what it was made from.
     """
 
     text: str
@@ -22,25 +22,33 @@ class Segment(msgspec.Struct, gc=False, eq=False):
     sources: tuple[Source, ...] | None = None
     ids: list[int] | None = None
     medium: Any = None
+    chunk: Any = None
 
 
 Item = int | str | Segment
 """A control id, the text of the turn itself, or something else."""
 
-
-class Laid(msgspec.Struct, gc=False, eq=False):
-    """A turn and what it is written as."""
-
-    turn: Turn
-    items: tuple[Item, ...]
-
-    def same(self, other: Laid) -> bool:
-        """Whether both are written with the same ids."""
-        a, b = self.items, other.items
-        return len(a) == len(b) and all(map(_same, a, b))
+Row = tuple[Item, ...]
+"""What one turn is written as; nothing where the version leaves it out."""
 
 
-Plan = list[Laid]
+class Plan(msgspec.Struct, gc=False, eq=False):
+    """The turns of a request, and the row of each."""
+
+    turns: list[Turn]
+    rows: list[Row]
+
+    def __iter__(self) -> Iterator[tuple[Turn, Row]]:
+        return zip(self.turns, self.rows, strict=True)
+
+    def segments(self) -> Iterator[Segment]:
+        """All segments in order."""
+        return (item for row in self.rows for item in row if isinstance(item, Segment))
+
+
+def same(a: Row, b: Row) -> bool:
+    """Whether two rows are written with the same ids."""
+    return len(a) == len(b) and all(map(_same, a, b))
 
 
 def _same(a: Item, b: Item) -> bool:
@@ -49,18 +57,19 @@ def _same(a: Item, b: Item) -> bool:
     return type(a) is type(b) and a == b
 
 
-def encode_plan(plan: Plan, start: list[int], encode: Callable[[str], list[int]]) -> tuple[list[int], list[int]]:
-    """All ids of a plan behind `start`, and for each turn where its ids end."""
-    ids, ends = start, []
-    for laid in plan:
-        for item in laid.items:
-            if type(item) is int:
+def encode_rows(rows: Iterable[Row], head: int, ends: list[int], encode: Callable[[str], list[int]]) -> list[int]:
+    """`head` and the ids of all rows, each text encoded by `encode`; `ends` receives where the ids of each row end.
+
+    The core's `Encoder.rows` does the same for texts that need nothing but the core.
+    """
+    ids = [head]
+    for row in rows:
+        for item in row:
+            if isinstance(item, int):
                 ids.append(item)
-            elif type(item) is str:
+            elif isinstance(item, str):
                 ids += encode(item)
-            elif item.ids is not None:  # type: ignore[union-attr]
-                ids += item.ids  # type: ignore[union-attr]
             else:
-                ids += encode(item.text)  # type: ignore[union-attr]
+                ids += encode(item.text) if item.ids is None else item.ids
         ends.append(len(ids))
-    return ids, ends
+    return ids

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from mistral_tok.chat import jsontext
 from mistral_tok.chat.draft7 import problem
-from mistral_tok.chat.requests import ChatCompletionRequest, ResponseFormat
+from mistral_tok.chat.requests import ChatFields, ResponseFormat
 from mistral_tok.errors import InvalidRequestException
 
 ANY_JSON = {"anyOf": [{"type": "object"}, {"type": "array"}]}
 """The schema that stands for `json_object`."""
 
 
-def settings_text(request: ChatCompletionRequest, builder: Mapping[str, Any] | None) -> str | None:
+def settings_text(request: ChatFields, builder: Mapping[str, Any] | None) -> str | None:
     """The JSON text of the request's settings, None if there are none to write.
 
     Raises:
@@ -42,7 +44,9 @@ def settings_text(request: ChatCompletionRequest, builder: Mapping[str, Any] | N
     return jsontext.dump(settings) if settings else None
 
 
-def _schema(form: ResponseFormat) -> dict[str, Any] | None:
+def _schema(form: ResponseFormat | UnsetType) -> dict[str, Any] | None:
+    if form is UNSET:
+        return None
     if form.type == "json_schema" and form.json_schema is not None:
         return form.json_schema.schema
     return ANY_JSON if form.type == "json_object" else None

@@ -35,9 +35,9 @@ Offsets = Callable[[str], Sequence[Sequence[int]]]
 def spans_of(plan: Plan, start: int, offsets: Offsets) -> Iterator[Span]:
     """The spans of a plan whose first id has the number `start`."""
     at = start
-    for laid in plan:
-        for item in laid.items:
-            for span in _item_spans(laid.turn, item, at, offsets):
+    for turn, row in plan:
+        for item in row:
+            for span in _item_spans(turn, item, at, offsets):
                 yield span
                 at = span.stop
 
@@ -45,14 +45,14 @@ def spans_of(plan: Plan, start: int, offsets: Offsets) -> Iterator[Span]:
 def offsets_of(plan: Plan, start: int, offsets: Offsets) -> list[tuple[int, int, int] | None]:
     """For each id, message and characters `(message, start, stop)` of the text that it was made from, or None."""
     found: list[tuple[int, int, int] | None] = [None] * start
-    for laid in plan:
-        for item in laid.items:
+    for turn, row in plan:
+        for item in row:
             if isinstance(item, int):
                 found.append(None)
             elif isinstance(item, Segment) and item.ids is not None:
                 found += [None] * len(item.ids)
             else:
-                found += _text_offsets(laid.turn, item, offsets)
+                found += _text_offsets(turn, item, offsets)
     return found
 
 

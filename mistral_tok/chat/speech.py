@@ -10,7 +10,7 @@ from mistral_tok.chat.mediaids import MediaIds, needed
 from mistral_tok.chat.normalise import Turn
 from mistral_tok.chat.refusals import InvalidShapeException
 from mistral_tok.chat.requests import SpeechRequest, TranscriptionRequest
-from mistral_tok.chat.segments import Item, Laid, Plan, Segment
+from mistral_tok.chat.segments import Item, Plan, Row, Segment
 from mistral_tok.errors import InvalidRequestException, TokenizerException, UnsupportedTokenizerFeatureException
 
 
@@ -82,7 +82,7 @@ class SpeechLayout:
         if request.language is not None:
             items.append(Segment(f"lang:{request.language}", "language"))
         items.append(transcribe)
-        return [Laid(Turn("user", "", None), tuple(items))], [sound]
+        return _plan(tuple(items)), [sound]
 
     def _streaming(self, request: TranscriptionRequest, config: Any) -> tuple[Plan, list[Any]]:
         from mistral_tok.chat import audio
@@ -101,7 +101,7 @@ class SpeechLayout:
             sounds = list(audio.silence(config, delay))
             if request.audio:
                 sounds = [_joined(sounds[0], audio.load_audio(request.audio, inline=True))]
-        return [Laid(Turn("user", "", None), (Segment("", "audio", None, ids),))], sounds
+        return _plan((Segment("", "audio", None, ids),)), sounds
 
     def speech(self, request: SpeechRequest) -> tuple[Plan, list[Any]]:
         """The plan behind the beginning of the sequence, and the reference recording if there is one.
@@ -130,7 +130,11 @@ class SpeechLayout:
             needed(self._optional("[REPEAT_AUDIO_TEXT]"), "[REPEAT_AUDIO_TEXT]"),
             begin,
         )
-        return [Laid(Turn("user", "", None), items)], sounds
+        return _plan(items), sounds
+
+
+def _plan(row: Row) -> Plan:
+    return Plan([Turn("user", "", None)], [row])
 
 
 def _voice_tokens(voice: str | None, config: Any) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mistral_tok.chat.segments import Laid, Plan, Segment
+from mistral_tok.chat.normalise import Turn
+from mistral_tok.chat.segments import Plan, Row, Segment, same
 
 
 class StablePrefix(NamedTuple):
@@ -41,34 +42,32 @@ def shared(a: list[int], b: list[int]) -> int:
 
 def moved(a: Plan, b: Plan) -> Iterator[str]:
     """The rules by which the turns of `a` are not the turns that `b` begins with."""
-    for old, new in zip(a, b, strict=False):
-        if not old.same(new):
-            yield from _differences(old, new)
+    for (old, was), (new, row) in zip(a, b, strict=False):
+        if not same(was, row):
+            yield from _differences(old, was, new, row)
 
 
-def _differences(old: Laid, new: Laid) -> Iterator[str]:
-    if old.turn.message != new.turn.message:
+def _differences(old: Turn, was: Row, new: Turn, row: Row) -> Iterator[str]:
+    if old.message != new.message:
         yield DROPPED
         return
-    if old.turn.after != new.turn.after:
+    if old.after != new.after:
         yield MERGED
-    if _part(old, "tools") != _part(new, "tools"):
+    if _part(was, "tools") != _part(row, "tools"):
         yield TOOLS
-    if _has_system(old) != _has_system(new):
+    if _has_system(was) != _has_system(row):
         yield SYSTEM
-    if bool(old.items) != bool(new.items):
+    if bool(was) != bool(row):
         yield OLD_CALLS
-    if old.turn.prefix != new.turn.prefix:
+    if old.prefix != new.prefix:
         yield CONTINUED
-    if old.turn.content != new.turn.content and old.turn.after == new.turn.after:
+    if old.content != new.content and old.after == new.after:
         yield DIFFERENT
 
 
-def _part(laid: Laid, part: str) -> str | None:
-    return next((item.text for item in laid.items if isinstance(item, Segment) and item.part == part), None)
+def _part(row: Row, part: str) -> str | None:
+    return next((item.text for item in row if isinstance(item, Segment) and item.part == part), None)
 
 
-def _has_system(laid: Laid) -> bool:
-    return any(
-        source.role == "system" for item in laid.items if isinstance(item, Segment) for source in item.sources or ()
-    )
+def _has_system(row: Row) -> bool:
+    return any(source.role == "system" for item in row if isinstance(item, Segment) for source in item.sources or ())

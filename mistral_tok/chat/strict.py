@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from mistral_tok.chat.base import refusal
-from mistral_tok.chat.refusals import InvalidShapeException
-
-if TYPE_CHECKING:
-    from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.refusals import InvalidShapeException, MissingFieldException
 
 T = TypeVar("T")
+NESTED = frozenset((dict, list, tuple))
+"""Types of values that may hold keys."""
+
+TOLD = 300
+"""Characters of a wrong value that a message repeats at most."""
+
+
+def refusal(error: msgspec.ValidationError) -> InvalidShapeException:
+    """The refusal that msgspec's error stands for, with its path."""
+    text, _, path = str(error).partition(" - at `")
+    missing = text.startswith("Object missing required field")
+    if len(text) > TOLD:
+        text = f"{text[:TOLD]}… ({len(text)} characters)"
+    return (MissingFieldException if missing else InvalidShapeException)(text, path.rstrip("`") or "$")
 
 
 def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
@@ -23,7 +34,7 @@ def unknown_keys(data: Any, record: Any, path: str = "$") -> Iterator[str]:
             yield from unknown_keys(part, item, f"{path}[{i}]")
     elif isinstance(record, msgspec.Struct) and isinstance(data, Mapping):
         config = record.__struct_config__
-        known = dict(zip(record.__struct_encode_fields__, record.__struct_fields__, strict=True))
+        known = _names(type(record))
         for key, part in data.items():
             if key in known:
                 yield from unknown_keys(part, getattr(record, known[key]), f"{path}.{key}")
@@ -66,38 +77,41 @@ def _surrogate(data: Any) -> str:
 
 
 def plain(data: Any) -> Any:
-    """`data` with exact strings, dicts and lists instead of their subclasses; other objects stay."""
+    """`data` with exact strings, dicts and lists instead of their subclasses and of pydantic objects; others stay."""
     if isinstance(data, str):
         return str.__str__(data) if type(data) is not str else data
     if isinstance(data, Mapping):
         return {plain(key): plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [plain(value) for value in data]
-    return data
+    fields = pydantic_fields(data)
+    return data if fields is None else plain(fields)
+
+
+def pydantic_fields(value: Any) -> dict[str, Any] | None:
+    """The fields of a pydantic object under the names of the wire; None for any other value."""
+    names = getattr(type(value), "model_fields", None)
+    if not isinstance(names, Mapping):
+        return None
+    return {"schema" if name == "custom_schema" else name: getattr(value, name) for name in names}
+
+
+@cache
+def _names(kind: Any) -> dict[str, str]:
+    """The keys of a record's fields → their names."""
+    return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
 
 
 def strictly(data: Any, kind: type[T]) -> T:
     """Convert `data` and refuse keys that no field has."""
-    record = convert(data, kind)
+    record: Any = convert(data, kind)
+    if isinstance(data, dict) and data.keys() <= _names(record.__class__).keys() and _holds_no_keys(data.values()):
+        return cast("T", record)
     for path in unknown_keys(data, record):
         raise InvalidShapeException("unknown key; native requests allow only the fields of their type", path)
-    return record
+    return cast("T", record)
 
 
-def fill(request: ChatCompletionRequest) -> None:
-    """Convert the parts of a request that were given as dicts, and apply the older `continue_final_message`."""
-    from mistral_tok.chat.calls import Tool
-    from mistral_tok.chat.messages import ChatMessage
-    from mistral_tok.chat.requests import ResponseFormat
-
-    messages = [strictly(m, ChatMessage) if isinstance(m, dict) else m for m in request.messages]  # type: ignore[arg-type]
-    if request.continue_final_message is not msgspec.UNSET:
-        from mistral_tok.chat.openai import continued, truth
-
-        messages = continued(messages, truth(request.continue_final_message, "$.continue_final_message"))
-        request.continue_final_message = msgspec.UNSET
-    request.messages = messages
-    if request.tools is not None:
-        request.tools = [strictly(t, Tool) if isinstance(t, dict) else t for t in request.tools]
-    if isinstance(request.response_format, dict):
-        request.response_format = strictly(request.response_format, ResponseFormat)
+def _holds_no_keys(values: Iterable[Any]) -> bool:
+    """Whether none of these values is a dict, or a list that could hold one."""
+    return not any(value and type(value) in NESTED for value in values)

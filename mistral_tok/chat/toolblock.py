@@ -1,4 +1,7 @@
-"""Tool lists → their JSON segment; checked and encoded once, for they come again with every request."""
+"""Tool lists → their JSON segment; checked and encoded once, for they come again with every request.
+
+In tools as they arrive in OpenAI's format, description and parameters may be None.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def _key(tools: Sequence[Tool]) -> bytes | None:
     """Bytes that differ for lists that are written differently; None where values are not plain data."""
     functions = [tool.function for tool in tools]
     try:
-        return marshal.dumps([(f.name, f.description, f.parameters) for f in functions], 2)
+        return marshal.dumps([(f.name, f.description or "", f.parameters or {}) for f in functions], 2)
     except ValueError:
         return None
 
@@ -68,8 +71,8 @@ def tools_text(tools: Sequence[Tool]) -> str:
                 "type": "function",
                 "function": {
                     "name": tool.function.name,
-                    "description": tool.function.description,
-                    "parameters": tool.function.parameters,
+                    "description": tool.function.description or "",
+                    "parameters": tool.function.parameters or {},
                 },
             }
             for tool in tools
@@ -81,7 +84,7 @@ def check_tools(tools: Sequence[Tool]) -> None:
     """Check schemas and names in order."""
     for i, tool in enumerate(tools):
         f = tool.function
-        if reason := problem(f.parameters):
+        if reason := problem(f.parameters or {}):
             raise InvalidToolSchemaException(f"Invalid tool schema: {reason} (at $.tools[{i}].function.parameters).")
         if not NAME.fullmatch(f.name):
             raise InvalidToolException(

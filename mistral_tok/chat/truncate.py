@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mistral_tok.chat.normalise import Conversation, Turn
+from mistral_tok.chat.normalise import Turn
 from mistral_tok.errors import TokenizerException
 
 
@@ -54,12 +54,6 @@ def exchanges(turns: Sequence[Turn]) -> list[list[int]]:
             found.append([])
         found[-1].append(i)
     return found
-
-
-def without(conversation: Conversation, gone: set[int]) -> Conversation:
-    """The conversation without some of its turns."""
-    turns = [turn for i, turn in enumerate(conversation.turns) if i not in gone]
-    return Conversation(turns, conversation.system)
 
 
 def messages_of(turns: Sequence[Turn]) -> set[int]:

@@ -13,7 +13,7 @@ from typing import Any
 from mistral_tok.chat.formats import Format
 from mistral_tok.chat.messages import AssistantMessage
 from mistral_tok.chat.refusals import ConflictingContentException
-from mistral_tok.chat.requests import ChatCompletionRequest
+from mistral_tok.chat.requests import ChatFields
 from mistral_tok.errors import (
     InvalidAssistantMessageException,
     InvalidFunctionCallException,
@@ -47,8 +47,8 @@ CONTENT_ERRORS: dict[str, type[MistralCommonException]] = {
 UNBALANCED = "Not the same number of function calls and responses"
 
 
-def validate(request: ChatCompletionRequest, row: Format, mode: str) -> None:
-    """Check everything but the tools' schemas and the settings.
+def validate(request: ChatFields, roles: list[str], row: Format, mode: str) -> None:
+    """Check everything but the tools' schemas and the settings; `roles` are those of the messages.
 
     Raises:
         MistralCommonException: one of its subclasses; the message names the place.
@@ -57,7 +57,6 @@ def validate(request: ChatCompletionRequest, row: Format, mode: str) -> None:
     if mode == "serving" and request.model is None:
         raise InvalidRequestException("Serving needs the name of a model in `model`.")
     messages = request.messages
-    roles: list[str] = [m.role for m in messages]
     check_structure(messages, roles, row, mode)
     last = len(roles) - 1
     for i, role in enumerate(roles):
@@ -86,8 +85,8 @@ def check_structure(messages: Sequence[Any], roles: list[str], row: Format, mode
     if not FORBIDDEN.isdisjoint(pairwise(roles)):
         _refuse_order(roles)
     (_check_counts if row.pairing == "count" else _check_ids)(messages, roles, mode)
-    if row.audio_beside_system == "refused" and "system" in roles:
-        refuse_audio(messages, ("input_audio", "audio_url"))
+    if row.audio_beside_system == "refused":
+        refuse_audio(messages, roles, ("input_audio", "audio_url"))
 
 
 def _check_last(m: Any, i: int, row: Format, mode: str) -> None:
@@ -173,11 +172,13 @@ def _open_calls(m: AssistantMessage, i: int, calls: set[str]) -> None:
         calls.add(call.id)
 
 
-def refuse_audio(messages: Sequence[Any], kinds: tuple[str, ...]) -> None:
+def refuse_audio(messages: Sequence[Any], roles: Sequence[str], kinds: tuple[str, ...]) -> None:
     """Refuse a conversation with system messages in which a user message has a chunk of these kinds."""
-    heard = [i for i, m in enumerate(messages) if m.role == "user" and _has_chunk(m.content, kinds)]
-    system = [i for i, m in enumerate(messages) if m.role == "system"]
-    if heard and system:
+    if "system" not in roles:
+        return
+    heard = [i for i, role in enumerate(roles) if role == "user" and _has_chunk(messages[i].content, kinds)]
+    if heard:
+        system = [i for i, role in enumerate(roles) if role == "system"]
         raise ConflictingContentException(
             f"System messages (at {system}) and audio (in messages {heard}) cannot stand together before v13."
         )

@@ -69,7 +69,7 @@ def _plain(done: Tokenized, tokenizer: MistralTokenizer, spans: bool) -> dict[st
         "prefix_ids": done.prefix_ids,
         "assistant_mask": done.assistant_mask,
         "dropped": list(done.dropped),
-        "report": [str(edit) for edit in done.report],
+        "report": [edit._asdict() for edit in done.report],
     }
     if spans:
         from mistral_tok.chat.lines import span_rows

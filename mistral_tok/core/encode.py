@@ -457,3 +457,40 @@ class Encoder:
             at[0] += 1
         at[0] = n
         return -1
+
+    def rows(self, rows: list, head: cython.int, ends: list) -> list:
+        """Return `head` and the ids of all rows as one list; add to `ends` where the ids of each row end.
+
+        The parts of a row are ids, texts, and objects that have `ids`, or a `text` where these are None.
+        """
+        worker: Worker = self.take()
+        row: tuple
+        k: int64_t = 0
+        try:
+            k = self.put(worker, head, k)
+            for row in rows:
+                for part in row:
+                    if isinstance(part, int):
+                        k = self.put(worker, part, k)
+                    elif isinstance(part, str):
+                        k = self.append(worker, part, -1, -1, k)
+                    elif part.ids is None:
+                        k = self.append(worker, part.text, -1, -1, k)
+                    else:
+                        for token in part.ids:
+                            k = self.put(worker, token, k)
+                ends.append(k)
+            return mt_list(self.shared_ints(), worker.ids, k)
+        finally:
+            self.give(worker)
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def put(self, worker: Worker, token: int32_t, k: int64_t) -> int64_t:
+        """Append one id, which is one of the vocabulary, to the worker's buffer."""
+        if token < 0 or cython.cast(uint32_t, token) >= self.tables.t.n_pieces:
+            raise ValueError(f"Id {token} is not in the vocabulary, which has {self.tables.t.n_pieces}.")
+        if not worker.reserve(k + 1):
+            raise MemoryError("No memory to encode a conversation.")
+        worker.ids[k] = token
+        return k + 1

@@ -1,7 +1,14 @@
+from collections.abc import Sequence
+from typing import Protocol
+
 from mistral_tok.core.image import Image
 from mistral_tok.core.split import Splitter
 
 COMPILED: bool
+
+class Part(Protocol):
+    ids: list[int] | None
+    text: str
 
 class Encoder:
     def __init__(
@@ -21,3 +28,4 @@ class Encoder:
     def lists(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> list[list[int]]: ...
     def ragged(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> tuple[bytearray, list[int]]: ...
     def counts(self, texts: list[str], start: int, stop: int) -> list[int]: ...
+    def rows(self, rows: Sequence[tuple[int | str | Part, ...]], head: int, ends: list[int]) -> list[int]: ...

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mistral_tok import Audio, AudioChunk
 from mistral_tok.chat import audio
 from mistral_tok.errors import InvalidMediaException
 
@@ -179,3 +180,56 @@ def test_limits() -> None:
     with pytest.raises(InvalidMediaException, match="max_samples"):
         audio.measure_audio(data, max_samples=4999)
     assert len(audio.load_audio(data, max_bytes=len(data), max_samples=5000).samples) == 5000
+
+
+def noise(channels: int, kind: str = "WAV") -> bytes:
+    shape = (8000, channels) if channels > 1 else (8000,)
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(channels).uniform(-0.5, 0.5, shape), 16000, format=kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_audio_as_applications_read_it(kind: str, channels: int, tmp_path: Path) -> None:
+    data = noise(channels, kind)
+    path = tmp_path / "recording"
+    path.write_bytes(data)
+    strict = channels == 1
+    expected = theirs.Audio.from_bytes(data, strict=strict)
+    text = base64.b64encode(data).decode()
+    ways = (
+        Audio.from_bytes(data, strict=strict),
+        Audio.from_file(path, strict=strict),
+        Audio.from_file(f"file://{path}", strict=strict),
+        Audio.from_base64(text, strict=strict),
+        Audio.from_base64(f"data:audio/x;base64,{text}", strict=strict),
+    )
+    for found in ways:
+        np.testing.assert_array_equal(found.audio_array, expected.audio_array)
+        assert (found.sampling_rate, found.format, found.duration) == (16000, expected.format, expected.duration)
+    chunk = AudioChunk.from_audio(ways[0])
+    if kind != "OGG":  # whose streams are numbered at random
+        assert chunk.input_audio == chunks.AudioChunk.from_audio(expected).input_audio
+    np.testing.assert_array_equal(
+        Audio.from_audio_chunk(chunk).audio_array,
+        theirs.Audio.from_audio_chunk(chunks.AudioChunk.from_audio(expected)).audio_array,
+    )
+    assert ways[0].to_base64("wav", prefix=True) == expected.to_base64("wav", prefix=True)
+    ways[0].resample(8000)
+    expected.resample(8000)
+    np.testing.assert_array_equal(ways[0].audio_array, expected.audio_array)
+    assert ways[0].sampling_rate == 8000 and "8000 Hz, 0.50 s" in repr(ways[0])
+
+
+def test_audio_that_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidMediaException, match="2 channels"):
+        Audio.from_bytes(noise(2))
+    with pytest.raises(FileNotFoundError):
+        Audio.from_file(tmp_path / "none.wav")
+    with pytest.raises(InvalidMediaException, match="http"):
+        Audio.from_url("ftp://example.com/a.wav")
+    with pytest.raises(InvalidMediaException, match="dimension"):
+        Audio(np.zeros((3, 2), np.float32), 16000, "wav")
+    with pytest.raises(InvalidMediaException, match="'nope'"):
+        Audio.from_bytes(noise(1)).to_base64("nope")

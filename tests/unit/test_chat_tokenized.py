@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -34,6 +38,15 @@ def round_trip(call_id: str = "abcdefghi") -> list[dict[str, Any]]:
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": call_id, "content": "ok"},
     ]
+
+
+def print_it(text: str) -> None:
+    """Print a text.
+
+    Args:
+        text: the text
+
+    """
 
 
 def texts(done: Any, name: str) -> list[tuple[Any, ...]]:
@@ -214,6 +227,28 @@ def test_report_lists_every_edit() -> None:
     ]
 
 
+def test_report_lists_dropped_keys_however_the_request_came() -> None:
+    text = {"type": "text", "text": "a", "cache": 1}
+    messages = [
+        {"role": "user", "content": [text]},
+        {"role": "assistant", "content": "b", "weight": 0},
+        *chat((U, "c")),
+    ]
+    tools = [{**TOOLS[0], "extra": 1}]
+    whole = {"messages": messages, "tools": tools, "n": 1}
+    dropped = ["$.messages[0].content[0].cache", "$.tools[0].extra", "$.n", "$.messages[1].weight"]
+    for request in (whole, json.dumps(whole), json.dumps(whole).encode(), MappingProxyType(whole)):
+        assert [edit.path for edit in ours("v13").encode_chat_completion(request, report=True).report] == dropped
+    done = ours("v13").encode_chat_completion(messages, tools=[*tools, print_it], report=True)
+    assert [edit.path for edit in done.report] == ["$.tools[0].extra", dropped[0], dropped[3]]
+    mixed = [schema.SystemMessage(content="s"), *messages]
+    assert [e.path for e in ours("v13").encode_chat_completion(mixed, report=True).report][:1] == [
+        "$.messages[1].content[0].cache"
+    ]
+    training = ours("v13", "finetuning").encode_chat_completion(messages[:2], report=True)
+    assert [edit.path for edit in training.report] == dropped[:1]
+
+
 def test_repair_maps_ids_alike_everywhere() -> None:
     foreign = "call_9pw4a8sX-long-id"
     with pytest.raises(errors.InvalidFunctionCallException):
@@ -241,12 +276,62 @@ def test_repair_answers_open_calls_for_serving() -> None:
     assert "[TOOL_RESULTS][/TOOL_RESULTS]" in ours("v13").decode(done.tokens, "keep")
 
 
+@pytest.mark.parametrize("name", ["v3", "v7", "v11", "v13"])
+def test_repair_gives_results_without_id_the_calls_that_no_other_names(name: str) -> None:
+    calls = [{**CALLS[0], "id": call_id} for call_id in ("aaaaaaaaa", "null", "ccccccccc")]
+    results = [("null", "1"), ("ccccccccc", "2"), ("aaaaaaaaa", "3")]
+    messages = [
+        *chat((U, "a")),
+        {"role": "assistant", "tool_calls": calls},
+        *({"role": "tool", "tool_call_id": call_id, "content": text} for call_id, text in results),
+    ]
+    request = {"messages": messages, "model": "m"}
+    done = ours(name, "serving").encode_chat_completion(request, repair=True, report=True)
+    assert [(e.kind, e.path) for e in done.report if e.kind != "rewritten" and e.kind != "reordered"] == [
+        ("id changed", "$.messages[1].tool_calls[1].id"),
+        ("id changed", "$.messages[2].tool_call_id"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["v3", "v7"])
+def test_repair_counts_results_where_the_version_counts_them(name: str) -> None:
+    calls = [{**CALLS[0], "id": call_id} for call_id in ("aaaaaaaaa", "bbbbbbbbb")]
+    result = {"role": "tool", "tool_call_id": "aaaaaaaaa", "content": "1"}
+    messages = [*chat((U, "a")), {"role": "assistant", "tool_calls": calls}, result, result, *chat((A, "b"), (U, "c"))]
+    request = {"messages": messages, "model": "m"}
+    done = ours(name, "serving").encode_chat_completion(request, repair=True, report=True)
+    assert done == ours(name, "serving").encode_chat_completion(request)
+    assert {edit.kind for edit in done.report} == {"rewritten"}
+
+
 def test_user_defined_pieces_can_be_forbidden() -> None:
     messages = chat((U, "x[REF]y"))
     assert 750 in ours("v7").encode_chat_completion(messages).tokens
     with pytest.raises(schema.ForbiddenTextException, match=r"\[REF\]"):
         ours("v7").encode_chat_completion(messages, forbid_user_defined=True)
     ours("v13").encode_chat_completion(messages, forbid_user_defined=True)
+
+
+@pytest.mark.parametrize("name", ["v3", "v7"])
+def test_user_defined_pieces_are_forbidden_in_every_field(name: str) -> None:
+    piece = "[REFERENCE_DOC_7]"
+
+    def request(**texts: str) -> dict[str, Any]:
+        function = {"name": "f", "arguments": f'{{"x": "{texts.get("arguments", "")}"}}'}
+        call = {"id": "abcdefghi", "type": "function", "function": function}
+        about = {"name": "f", "description": texts.get("tool", ""), "parameters": {}}
+        messages = [
+            *chat((S, texts.get("system", "s")), (U, texts.get("user", "u"))),
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "abcdefghi", "content": texts.get("result", "r")},
+            *chat((A, texts.get("assistant", "a")), (U, "last")),
+        ]
+        return {"messages": messages, "tools": [{"type": "function", "function": about}]}
+
+    ours(name).encode_chat_completion(request(), forbid_user_defined=True)
+    for field in ("system", "user", "arguments", "result", "assistant", "tool"):
+        with pytest.raises(schema.ForbiddenTextException, match=r"\$\.(messages\[\d\]|tools)"):
+            ours(name).encode_chat_completion(request(**{field: piece}), forbid_user_defined=True)
 
 
 def test_text_never_becomes_a_control_id() -> None:
@@ -300,6 +385,60 @@ def test_batches_equal_single_requests() -> None:
         assert len(done[9].images) == 1
     with pytest.raises(schema.ForbiddenTextException):
         ours("v7").encode_batch(requests[:9])
+
+
+def test_the_first_bad_request_of_a_batch_is_refused_whichever_thread_meets_it() -> None:
+    requests: list[Any] = [chat((U, "x" * 3000))] * 200
+    requests[20], requests[35] = chat(("nobody", "a")), []
+    for threads in (1, 2, 4):
+        with pytest.raises(errors.InvalidRequestException, match="nobody"):
+            ours("v13").encode_batch(requests, threads=threads)
+    with pytest.raises(ValueError, match="threads is 0"):
+        ours("v13").encode_batch(requests, threads=0)
+
+
+def test_the_request_of_a_result_has_the_types_that_users_know() -> None:
+    given = {"messages": [*chat((S, "s")), *round_trip()], "tools": TOOLS, "seed": 3, "parallel_tool_calls": None}
+    done = ours("v13").encode_chat_completion(given)
+    assert done.request == schema.ChatCompletionRequest.from_openai(**given)
+    assert type(done.request) is schema.ChatCompletionRequest and done.request is done.request
+    assert [type(m).__name__ for m in done.request.messages] == [
+        "SystemMessage", "UserMessage", "AssistantMessage", "ToolMessage",
+    ]  # fmt: skip
+    assert ours("v13").encode_chat_completion(done.request) == done
+    assert ours("v13").encode_fim({"prompt": "a"}).request is None
+
+
+def test_results_are_copied_and_pickled_before_and_after_they_are_looked_at() -> None:
+    done = ours("v3").encode_chat_completion({"messages": round_trip(), "tools": TOOLS})
+    for _ in range(2):
+        for again in (pickle.loads(pickle.dumps(done)), copy(done), deepcopy(done)):
+            assert again == done and again.spans == done.spans and again.request == done.request
+
+
+def test_spans_of_texts_with_lone_surrogates() -> None:
+    done = ours("v13").encode_chat_completion([schema.UserMessage(content="a\ud800b")])
+    assert done.tokens == ours("v13").encode_chat_completion(chat((U, "a\ufffdb"))).tokens
+    assert [span.chars for span in done.spans if span.part == "text"] == [(0, 3)]
+    assert {o[1:] for o in done.offsets if o is not None} == {(0, 1), (1, 2), (2, 3)}
+
+
+def test_appending_reads_media_as_the_first_request_did() -> None:
+    picture = expand({"type": "x_png", "size": [20, 20]})["image_url"]["url"]
+    fetched: list[str] = []
+
+    def fetcher(url: str) -> bytes:
+        fetched.append(url)
+        return b64decode(picture.partition(",")[2])
+
+    tokenizer = ours("v13-think-mm")
+    remote = {"type": "image_url", "image_url": {"url": "https://example.com/1.png"}}
+    first = tokenizer.encode_chat_completion(chat((U, [remote])), fetcher=fetcher)
+    more = tokenizer.append(first, chat((A, "a"), (U, [remote])))
+    assert len(first.images) == 1 and len(more.images) == 2 and len(fetched) == 2
+    assert more.images[0] is first.images[0]
+    with pytest.raises(errors.InvalidMediaException, match="is not fetched"):
+        tokenizer.encode_chat_completion(chat((U, [remote])))
 
 
 @pytest.mark.parametrize("kind", ["encode_fim", "encode_transcription", "encode_speech_request"])

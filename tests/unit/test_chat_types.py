@@ -93,11 +93,14 @@ def test_wrong_shapes_are_refused_with_a_path(request_: Any, path: str, kind: ty
     assert (str(again), again.path) == (str(caught.value), path)
 
 
-def test_objects_are_checked_when_they_are_encoded() -> None:
+def test_objects_are_checked_again_when_they_are_encoded() -> None:
+    message = UserMessage(content="a")
+    message.content = 5  # type: ignore[assignment]
     with pytest.raises(schema.InvalidShapeException, match=r"\$\.messages\[0\]\.content"):
-        ours("v7").encode_chat_completion([UserMessage(content=5)])  # type: ignore[arg-type]
+        ours("v7").encode_chat_completion([message])
+    message.content = [ThinkChunk(thinking="t")]  # type: ignore[list-item]
     with pytest.raises(schema.InvalidShapeException, match=r"content\[0\]\.type"):
-        ours("v7").encode_chat_completion([UserMessage(content=[ThinkChunk(thinking="t")])])  # type: ignore[list-item]
+        ours("v7").encode_chat_completion([message])
     with pytest.raises(schema.InvalidShapeException, match="object"):
         ours("v7").encode_chat_completion(object())
 

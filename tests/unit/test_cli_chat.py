@@ -70,6 +70,21 @@ def test_json_has_the_mask_and_spans_without_gaps(call: Call, request_file: str)
     assert MistralTokenizer.v7().decode(learnt) == "4"
 
 
+def test_what_is_dropped_is_told(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps({"messages": [{**MESSAGES[1], "name": "x"}], "stream": True}), encoding="utf-8")
+    code, _, said = call("chat-encode", str(path))
+    assert code == 0 and said.splitlines() == [
+        "mistral-tok: dropped key at $.messages[0].name: this key has no effect",
+        "mistral-tok: dropped key at $.stream: this key has no effect",
+    ]
+    assert json.loads(call("chat-encode", str(path), "--json")[1])["report"][1] == {
+        "kind": "dropped key",
+        "path": "$.stream",
+        "detail": "this key has no effect",
+    }
+
+
 def test_the_table_has_a_row_a_span_and_no_colour_in_a_pipe(call: Call, request_file: str) -> None:
     code, out, _ = call("chat-encode", request_file, "--version", "v7", "--spans")
     assert code == 0 and "\x1b" not in out

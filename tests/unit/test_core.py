@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from text_support import NAMES, corpora, tokenizer, vocabulary
 
 from mistral_tok import Tokenizer, VocabularyError
+from mistral_tok.chat.segments import Segment, encode_rows
 from mistral_tok.core import build, encode
 from mistral_tok.core.image import HEAD, HEADER, SECTIONS, TEKKEN_PATTERN, Image, make_image
 from mistral_tok.core.reference import Reference
@@ -281,6 +282,7 @@ def test_lies_that_would_lead_astray(kind: str, section: str, value: str) -> Non
 FUZZ = """
 import pickle, random, sys
 from mistral_tok import Tokenizer, VocabularyError
+from mistral_tok.chat.segments import Segment, encode_rows
 from mistral_tok.core.image import Image
 sys.path.insert(0, sys.argv[1])
 from test_core import HONEST, SECTIONS, make_image, packed, sections
@@ -323,3 +325,25 @@ def test_a_vocabulary_that_was_read_is_a_vocabulary_that_was_made() -> None:
 
     vocab = read(TINY)
     assert Tokenizer.from_vocabulary(vocab).encode("Hello there") == Tokenizer.from_file(TINY).encode("Hello there")
+
+
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+def test_rows_of_ids_and_texts(name: str) -> None:
+    """One call for a whole conversation gives what its parts give one by one."""
+    core = tokenizer(name)._encoder
+    long = "A long text. " * 1000
+    known, text = Segment("", "image", ids=[5, 6, 7]), Segment("Hello", "text")
+    rows = [(3, "Hi there", 4), (), (text, known, long, 2)]
+    ends: list[int] = []
+    found: list[int] = []
+    assert core.rows(rows, 1, ends) == encode_rows(rows, 1, found, core.encode)
+    assert ends == found and core.rows([], 1, []) == [1]
+
+
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+@pytest.mark.parametrize("bad", [-1, 1 << 20, 1 << 40, "\ud800", 1.5, None, Segment("", "image", ids=[1 << 20])])
+def test_rows_that_are_none(name: str, bad: Any) -> None:
+    core = tokenizer(name)._encoder
+    with pytest.raises((ValueError, OverflowError, AttributeError)):
+        core.rows([(3, "Hi", bad)], 1, [])
+    assert core.rows([(3, "Hi")], 1, []) == [1, 3, *core.encode("Hi")]
