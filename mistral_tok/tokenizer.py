@@ -208,7 +208,7 @@ class Tokenizer:
         if self._spans is None:
             self._spans = self._make_spans()
         found = np.empty((len(data) // 4, 2), np.int32)
-        self._spans.pairs(fixed, data, found)
+        self._spans.pairs(fixed, data, found, bos, eos)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
         if self._whole is not self._encoder:

@@ -35,7 +35,9 @@ class Engine:
 
     def __init__(self, tokenizer: Tokenizer, version: str, mode: str) -> None:
         self.tokenizer = tokenizer
-        self._rows = tokenizer._encoder.rows
+        if tokenizer._encoder is not tokenizer._whole:
+            raise TokenizerException(f"{tokenizer.name} lacks pieces for some bytes; conversations need them all.")
+        self._rows = tokenizer._whole.rows
         self.row = row = FORMATS[version]
         self.mode = mode
         config: Any = tokenizer.config

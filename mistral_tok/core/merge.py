@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Byte-pair merging of one segment: the miss path of the encoder.
 
-Short segments are scanned for their best pair again and again in a few words of stack (words.h). Long ones go through a binary
-heap, a window at a time, so that the working set stays in the cache and the time linear in the text.
+Short segments are scanned for their best pair again and again in a few words of stack (words.h). Long ones go through
+a binary heap, a window at a time, so that the working set stays in the cache and the time linear in the text.
 
 **Why windows can be joined.** Merging always takes the best pair, the leftmost among equals, and a pair's rank
 depends on its two symbols alone. Call two ids a valid pair if their text together encodes to just these two. Then a

@@ -81,19 +81,31 @@ class Spans:
             count += not inside(t.blob[i])
         return count
 
-    def pairs(self, text: str, data: bytearray, out: object) -> None:
+    def pairs(self, text: str, data: bytearray, out: object, head: cython.bint, tail: cython.bint) -> None:
         """Write int32 pairs (start, end), half open, in characters of `text`, for the int32 ids that it was encoded to.
 
         `out` is a buffer of eight bytes for each id. Bytes of one character that fall in several ids share its span;
-        the space before the text that is not its own has no width.
+        the space before the text that is not its own has no width. The first id with `head` and the last with `tail`
+        were put around the text, whatever kind they are, and have none either.
         """
+        first: ids_p
         view: Py_buffer
         n: cython.Py_ssize_t = len(data) // 4
         PyObject_GetBuffer(out, cython.address(view), PyBUF_WRITABLE)
         try:
-            if view.len != 8 * n:
+            if view.len != 8 * n or n < head + tail:
                 raise ValueError(f"out has {view.len} bytes; {n} ids need {8 * n}.")
-            self.fill(text, cython.cast(ids_p, PyByteArray_AS_STRING(data)), n, cython.cast(ids_p, view.buf))
+            first = cython.cast(ids_p, view.buf)
+            if head:
+                first[0] = first[1] = 0
+            if tail:
+                first[2 * n - 2] = first[2 * n - 1] = len(text)
+            self.fill(
+                text,
+                cython.cast(ids_p, PyByteArray_AS_STRING(data)) + head,
+                n - head - tail,
+                first + 2 * head,
+            )
         finally:
             PyBuffer_Release(cython.address(view))
 

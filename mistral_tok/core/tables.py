@@ -36,11 +36,12 @@ def words(t: cython.pointer(mt_tables)) -> cython.int:
         if not mt_mask_class(a):
             continue
         for b in range(0x460):
-            if mt_mask_class(b) and not mt_class_joins(a, b):
-                if mt_may_join(t, a, b, a if a < 128 else 0x80 | (a & 63), b if b < 128 else 0xC0 | (b >> 6)):
-                    if a < 128 and b < 128:
-                        return 0
-                    size = 1
+            if not mt_mask_class(b) or mt_class_joins(a, b):
+                continue
+            if mt_may_join(t, a, b, a if a < 128 else 0x80 | (a & 63), b if b < 128 else 0xC0 | (b >> 6)):
+                if a < 128 and b < 128:
+                    return 0
+                size = 1
     return size
 
 
@@ -48,16 +49,16 @@ def words(t: cython.pointer(mt_tables)) -> cython.int:
 def scans(t: cython.pointer(mt_tables)) -> cython.bint:
     """Tell whether the masks take every character that they know for what the classes of Tekken's pattern say."""
     c: uint32_t
+    same: cython.bint = True
     for c in range(0x10000):
-        if mt_mask_class(c) and mt_mask_class(c) != mt_class(t, c):
-            return False
-    return True
+        same &= not mt_mask_class(c) or mt_mask_class(c) == mt_class(t, c)
+    return same
 
 
 @cython.cfunc
-def symbols_of_characters(
-    t: cython.pointer(mt_tables), found: cython.pointer(uint32_t)
-) -> cython.pointer(cython.const[uint32_t]):
+def symbols_of_characters(t: cython.pointer(mt_tables), found: cython.pointer(uint32_t)) -> cython.pointer(
+    cython.const[uint32_t]
+):
     """Fill in the symbol of each character of one or two bytes, where symbols are characters."""
     text: uint8_t[2]
     c: uint32_t
@@ -69,9 +70,9 @@ def symbols_of_characters(
 
 
 @cython.cfunc
-def rules_of_two(
-    t: cython.pointer(mt_tables), side: uint32_t, found: cython.pointer(uint32_t)
-) -> cython.pointer(cython.const[uint32_t]):
+def rules_of_two(t: cython.pointer(mt_tables), side: uint32_t, found: cython.pointer(uint32_t)) -> cython.pointer(
+    cython.const[uint32_t]
+):
     """Fill in the rule for each two bytes, or for each two ASCII characters."""
     symbols: cython.pointer(cython.const[uint32_t]) = t.char_symbols if t.marked else t.byte_symbols
     a: uint32_t

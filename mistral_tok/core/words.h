@@ -192,7 +192,7 @@ MT_INLINE int mt_keep_ids(const mt_memory *m, const mt_seen *s, const int32_t *i
 
 /* Work out those of up to 128 segments that are not remembered, and remember them. The caller looks for them again: it
  * encodes what was driven out in between, or has too many ids, by itself. Segments with a space mark are left to it. */
-static void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count) {
+static inline void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count) {
     mt_word words[MT_TURNS];
     uint8_t whose[MT_TURNS];
     int32_t ids[MT_SHORT + 8];
