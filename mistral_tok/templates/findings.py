@@ -37,7 +37,8 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.check}: {self.evidence} Remedy: {self.remedy}"
+        gap = "\n  " if "\n" in self.evidence else " "
+        return f"{self.severity}: {self.check}: {self.evidence}{gap}Remedy: {self.remedy}"
 
 
 def agreement(vocabularies: dict[str, Tokenizer], chosen: str) -> Iterator[Finding]:
