@@ -44,22 +44,25 @@ class Linear(nn.Linear):
 
     _packed: Prepacked | None = None
     _shared = False
+    _place = 0
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__(columns, rows, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        packed = self._packed
-        return functional.linear(input, self.weight) if packed is None else packed.product(input)
+        if self._packed is None or not self.prepacked:
+            return functional.linear(input, self.weight)
+        return self._packed.product(input)
 
     @property
     def prepacked(self) -> bool:
-        """Whether the weight is in the other order."""
-        return self._packed is not None
+        """Whether the weight is in the other order, and nobody has put another one in its place since."""
+        weight: Any = self._parameters["weight"]
+        return self._packed is not None and weight.data_ptr() == self._place
 
     def prepack(self, shared: bool = False) -> None:
         """Prepack the weight, if this machine can use that; one that is `shared` with another module stays, too."""
-        if self._packed is None and prepackable(self.weight):
+        if not self.prepacked and prepackable(self.weight):
             self.take(blocked(self.weight, [len(self.weight)])[0], shared)
 
     def take(self, packed: Prepacked, shared: bool = False) -> None:
@@ -67,13 +70,13 @@ class Linear(nn.Linear):
         self._packed, self._shared = packed, shared
         if not shared:
             self.weight.data = stand_in(self.weight)
+        self._place = self.weight.data_ptr()
 
     def restore(self) -> None:
         """Give the weight its numbers back."""
-        if self._packed is not None:
-            if not self._shared:
-                self.weight.data = self._packed.dense()
-            self._packed = None
+        if self._packed is not None and self.prepacked and not self._shared:
+            self.weight.data = self._packed.dense()
+        self._packed = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self.restore()
@@ -81,7 +84,7 @@ class Linear(nn.Linear):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self._packed is not None and not self._shared:
+        if self._packed is not None and self.prepacked and not self._shared:
             destination[prefix + "weight"] = self._packed.dense()
 
     def _load_from_state_dict(self, *args: Any) -> None:
@@ -90,7 +93,7 @@ class Linear(nn.Linear):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key != "_packed"}
-        if self._packed is not None and not self._shared:
+        if self._packed is not None and self.prepacked and not self._shared:
             weight = nn.Parameter(self._packed.dense(), self.weight.requires_grad)
             state["_parameters"] = {**self._parameters, "weight": weight}
         return state

@@ -83,6 +83,8 @@ class Pretrained(nn.Module):
     def tie_weights(self) -> None:
         """Make parameters that the configuration ties share their memory; only the language-model head has any."""
 
+    @torch.inference_mode(False)  # what is made here may be trained later
+    @torch.no_grad()
     def prepack(self) -> Self:
         """Lay the weights out as the CPU reads them fastest, for inference, and return the model.
 
@@ -99,6 +101,8 @@ class Pretrained(nn.Module):
                 module.prepack(shared=module.weight is table)
         return self
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def restore(self) -> Self:
         """Undo `prepack`: every weight is an ordinary parameter again, the same object as before."""
         if any(type(module) is Linear and module.prepacked for module in self.modules()):

@@ -12,8 +12,6 @@ a second with two threads of a Zen 5, whose memory gives 45:
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -22,6 +20,9 @@ import torch
 from torch import Tensor
 
 from .errors import ModelError
+
+_OPS: Any = torch.ops.mkldnn
+_LINEAR: Any = getattr(_OPS, "_linear_pointwise", None)
 
 ROWS = 8
 """Rows of input for which the order is chosen; it was no worse than any other for 1 to 512."""
@@ -32,7 +33,7 @@ def prepackable(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if weight.dtype == torch.bfloat16:
-        return bool(_ops()._is_mkldnn_bf16_supported())
+        return bool(_OPS._is_mkldnn_bf16_supported())
     return weight.dtype == torch.float32
 
 
@@ -51,12 +52,13 @@ class Prepacked:
 
     def product(self, x: Tensor) -> Tensor:
         """Map the last axis, x @ rows.T."""
-        return product(x, self.block)[..., self.start : self.stop]
+        result = product(x, self.block)
+        return result if self.stop - self.start == result.shape[-1] else result[..., self.start : self.stop]
 
 
 def blocked(weights: Tensor, sizes: list[int]) -> list[Prepacked]:
     """Copy a matrix into the blocked order, all of it in one block, and name its parts of so many rows."""
-    block: Tensor = _ops()._reorder_linear_weight(weights.detach(), ROWS)
+    block: Tensor = _OPS._reorder_linear_weight(weights.detach(), ROWS)
     ends = list(accumulate(sizes))
     return [Prepacked(block, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
@@ -73,15 +75,5 @@ def product(x: Tensor, block: Tensor) -> Tensor:
             "the weights are prepacked for inference and have no gradients; use torch.inference_mode(), or call "
             "restore() on the model first."
         )
-    result: Tensor = _linear()(x, block, None, "none", [], "")
+    result: Tensor = _LINEAR.default(x, block, None, "none", [], "")
     return result
-
-
-@functools.cache
-def _linear() -> Callable[..., Any]:
-    found: Callable[..., Any] = _ops()._linear_pointwise.default
-    return found
-
-
-def _ops() -> Any:
-    return torch.ops.mkldnn

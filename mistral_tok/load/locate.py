@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -14,6 +15,7 @@ from mistral_tok.vocab import VERSIONS
 TEKKEN_NAME = "tekken.json"
 HUGGING_FACE_NAME = "tokenizer.json"
 GGUF_SUFFIX = ".gguf"
+_PART = re.compile(r"-\d{5}(?=-of-\d{5}\.gguf$)")
 BESIDE_NAME = "tokenizer_config.json"
 _SENTENCEPIECE_SUFFIXES = frozenset([".model", *(f".model.{version}{m}" for version in VERSIONS for m in ("", "m1"))])
 
@@ -54,8 +56,16 @@ WANTED = f"neither {TEKKEN_NAME}, nor tokenizer.model or tokenizer.model.vN, nor
 
 
 def only_gguf(names: Iterable[str], place: Path) -> str | None:
-    """The GGUF file among file names, if there is one; VocabularyError for several."""
-    found = sorted(name for name in names if name.endswith(GGUF_SUFFIX))
+    """The GGUF file among file names, if there is one; VocabularyError for several.
+
+    Of a file in parts, the first holds the vocabulary. Image projectors (`mmproj`) hold none.
+
+    >>> only_gguf(["a-00002-of-00002.gguf", "a-00001-of-00002.gguf", "mmproj-a.gguf"], Path())
+    'a-00001-of-00002.gguf'
+    """
+    found = sorted(name for name in names if name.endswith(GGUF_SUFFIX) and "mmproj" not in name)
+    if len(found) > 1 and len({_PART.sub("", name) for name in found}) == 1:
+        found = found[:1]
     if len(found) > 1:
         raise VocabularyError(f"{place}: the folder holds {len(found)} GGUF files. Give the path of one of them.")
     return found[0] if found else None

@@ -80,7 +80,8 @@ def test_training_restores_the_same_parameters() -> None:
     model = made()
     parameters, values = list(model.parameters()), [p.detach().clone() for p in model.parameters()]
     expected = logits(model)
-    model.prepack()
+    with torch.inference_mode():
+        model.prepack().restore().prepack()
     with pytest.raises(ModelError, match=r"no gradients; use torch\.inference_mode\(\), or call restore\(\)"):
         model(IDS)
     model.train()
@@ -134,6 +135,20 @@ def test_hooked_and_replaced_maps() -> None:
     torch.testing.assert_close(logits(model), expected, **CLOSE)
     assert calls == [2, 1, 2, 1]
     torch.testing.assert_close(logits(model.restore()), expected, **CLOSE)
+
+
+def test_a_weight_that_is_put_in_its_place_counts() -> None:
+    model, other = made().prepack(), made(initializer_range=0.1)
+    with torch.no_grad():
+        for mine, new in zip(model.parameters(), other.parameters(), strict=True):
+            mine.data = new.detach().clone()
+    assert not model.lm_head.prepacked
+    torch.testing.assert_close(logits(model), logits(other), **CLOSE)
+    assert torch.equal(model.state_dict()["lm_head.weight"], other.lm_head.weight)
+    torch.testing.assert_close(logits(model.restore()), logits(other), **CLOSE)
+    model.prepack()
+    with torch.no_grad(), pytest.raises(RuntimeError, match="single memory location"):
+        model.lm_head.weight.copy_(other.lm_head.weight)
 
 
 def test_other_heads_and_where_there_is_nothing_to_gain(monkeypatch: pytest.MonkeyPatch) -> None:

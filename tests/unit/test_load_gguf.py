@@ -21,6 +21,7 @@ from mistral_tok import MistralCommonTokenizer, MistralTokenizer, Tokenizer, Voc
 from mistral_tok.core.reference import Reference
 from mistral_tok.load import find, read, read_bytes
 from mistral_tok.load.gguf_splits import SPLITS
+from mistral_tok.load.locate import only_gguf
 from mistral_tok.vocab import Kind
 
 TEXT = "Hello, world! né🦙 <s> [INST] 12345 "
@@ -315,6 +316,11 @@ def test_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "model-Q8.gguf").write_bytes(b"")
     with pytest.raises(VocabularyError, match=r"2 GGUF files\. Give the path of one of them\."):
         find(tmp_path)
+    for parts in (["a-00002-of-00003.gguf", "a-00001-of-00003.gguf", "mmproj-a.gguf"], ["mmproj.gguf", "a.gguf"]):
+        assert only_gguf(parts, tmp_path) == min(parts)
+    with pytest.raises(VocabularyError, match="2 GGUF files"):
+        only_gguf(["a-00001-of-00003.gguf", "b-00001-of-00003.gguf"], tmp_path)
+    assert only_gguf(["mmproj.gguf", "x.bin"], tmp_path) is None
     for better in ("tokenizer.json", "tokenizer.model.v3", "tekken.json"):
         (tmp_path / better).write_bytes(b"")
         assert find(tmp_path).path.name == better
