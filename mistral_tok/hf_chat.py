@@ -60,7 +60,7 @@ class Chats(Templates):
         """
         place = self._place("apply_chat_template")
         mask = return_assistant_tokens_mask
-        _check_options(place, truncation, add_generation_prompt, bool(continue_final_message))
+        _check_options(place, truncation, add_generation_prompt, bool(continue_final_message), kwargs)
         if mask and not (return_dict and tokenize):
             raise ValueError(f"`{place}`: return_assistant_tokens_mask needs return_dict=True and tokenize=True.")
         kind = check_tensors(return_tensors)
@@ -151,7 +151,10 @@ class Chats(Templates):
         return BatchEncoding(data | _media(done, kind), tokenizer=self._core)
 
 
-def _check_options(place: str, truncation: Any, prompt: bool, go_on: bool) -> None:
+def _check_options(place: str, truncation: Any, prompt: bool, go_on: bool, more: dict[str, Any]) -> None:
+    """Refuse options that contradict each other; what asks for no more than is so is taken out of `more`."""
+    if more.pop("sanitize_control_tokens", None) is False:
+        raise ValueError(f"`{place}`: sanitize_control_tokens is False, and control tokens never come from messages.")
     if not isinstance(truncation, bool):
         raise ValueError(f"`{place}`: truncation is {truncation!r}; expected True or False.")
     if prompt and go_on:

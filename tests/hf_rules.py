@@ -229,7 +229,8 @@ def fixed_vocabulary(call: Call, mine: Answer, theirs: Answer) -> Pair:
 
 
 def arguments_that_change_nothing(call: Call, mine: Answer, theirs: Answer) -> Pair:
-    names = {"return_token_type_ids", "split_special_tokens", "spaces_between_special_tokens", "tokenizer_kwargs"}
+    names = {"return_token_type_ids", "split_special_tokens", "spaces_between_special_tokens"}
+    names |= {"tokenizer_kwargs", "sanitize_control_tokens"}
     return _covered(names & _kwargs(call).keys(), mine)
 
 

@@ -15,6 +15,9 @@ from mistral_tok.templates.scope import beyond_text
 from mistral_tok.templates.template import ChatTemplate
 from mistral_tok.tokenizer import Tokenizer
 
+REFUSED = "refused: "
+"""What stands in front of the reason where a template refuses what the encoder accepts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -32,8 +35,13 @@ class Difference:
     found_token: str
 
     def __str__(self) -> str:
+        return f"{self.rule}: {self.evidence}"
+
+    @property
+    def evidence(self) -> str:
+        """What differs, in lines: the first id, the conversation, both texts."""
         return (
-            f"{self.rule}: id {self.index} is {self.found_token!r}, {self.expected_token!r} expected\n"
+            f"id {self.index} is {self.found_token!r}, {self.expected_token!r} expected\n"
             f"  messages: {self.request}\n  expected: {self.expected}\n  found:    {self.found}"
         )
 
@@ -80,10 +88,26 @@ def compare(
             continue
         seen.add(rule)
         report.broken += 1
-        smallest = judge.smallest(request)
-        if all(smallest != known.request for known in report.differences):  # else it is the same fault again
-            report.differences.append(judge.difference(rule, smallest))
+        difference = judge.difference(rule, judge.smallest(request))
+        if not any(_same_fault(difference, known) for known in report.differences):
+            report.differences.append(difference)
     return report
+
+
+def _same_fault(one: Difference, other: Difference) -> bool:
+    """Whether two differences show one fault: the same refusal, or conversations that differ in a letter only."""
+    if one.found.startswith(REFUSED) and one.found == other.found:
+        return True
+    return bool(_shape(one.request) == _shape(other.request))
+
+
+def _shape(value: Any) -> Any:
+    """A conversation in which all texts of one character are alike."""
+    if isinstance(value, dict):
+        return {key: _shape(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_shape(part) for part in value]
+    return "x" if isinstance(value, str) and len(value) == 1 else value
 
 
 class _Judge:
@@ -132,7 +156,7 @@ class _Judge:
         expected, found = self.expected(request) or [], self.found(request)
         shown = self.encoder.decode(expected, "keep")
         if isinstance(found, str):
-            return Difference(rule, request, shown, f"refused: {found}", 0, self._token(expected, 0), "")
+            return Difference(rule, request, shown, REFUSED + found, 0, self._token(expected, 0), "")
         at = next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), None)
         at = min(len(expected), len(found)) if at is None else at
         again = self.encoder.decode(found, "keep")

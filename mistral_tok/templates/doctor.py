@@ -160,7 +160,7 @@ def conformance(
     nearest = min(reports, key=lambda report: report.broken)
     told = f" --version {nearest.version}" if nearest.version != tokenizer.version else ""
     for difference in nearest.differences:
-        evidence = str(difference) + (f"\n  (nearest of {', '.join(versions)}: {nearest.version})" if told else "")
+        evidence = difference.evidence + (f"\n  (nearest of {', '.join(versions)}: {nearest.version})" if told else "")
         yield Finding(
             f"chat template: {difference.rule}", "error", evidence, f"mistral-tok template --vocab {vocab}{told}"
         )

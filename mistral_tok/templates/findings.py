@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,8 +17,14 @@ TEXTS = (
     "[INST] <s>",
     "a",
     "¿Qué? ABCdef",
+    "it's we'LL I'd 'tis",
+    "fooBar FooBAR ÀéÎ x2y",
+    "a/b\\c -- (d)!?\r\n  e",
 )
-"""Texts on which the vocabulary files of one folder must agree."""
+"""Texts that patterns split differently, as they treat contractions, capitals, digits or white space."""
+
+PIECES = 2000
+"""Random rows of pieces that are decoded and encoded again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,8 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.check}: {self.evidence} Remedy: {self.remedy}"
+        gap = "\n  " if "\n" in self.evidence else " "
+        return f"{self.severity}: {self.check}: {self.evidence}{gap}Remedy: {self.remedy}"
 
 
 def agreement(vocabularies: dict[str, Tokenizer], chosen: str) -> Iterator[Finding]:
@@ -53,12 +61,20 @@ def agreement(vocabularies: dict[str, Tokenizer], chosen: str) -> Iterator[Findi
         if lacking:
             evidence = f"{name} does not mark {lacking[:5]} as control tokens."
             yield Finding("control tokens", "error", evidence, 'Set "special": true for them in added_tokens.')
-        for text in TEXTS:
-            if other.encode(text) != best.encode(text):
-                evidence = f"{text!r} is {other.encode(text)} in {name}, {best.encode(text)} in {chosen}."
-                remedy = f"Convert {chosen} again; check the split pattern, the merges and the dummy prefix."
-                yield Finding("ids of text", "error", evidence, remedy)
-                break
+        wrong_texts = [text for text in _texts(best) if other.encode(text) != best.encode(text)]
+        if wrong_texts:
+            text = min(wrong_texts, key=len)
+            evidence = f"{text!r} is {other.encode(text)} in {name}, {best.encode(text)} in {chosen}."
+            remedy = f"Convert {chosen} again; check the split pattern, the merges and the dummy prefix."
+            yield Finding("ids of text", "error", evidence, remedy)
+
+
+def _texts(tokenizer: Tokenizer) -> list[str]:
+    """Texts on which vocabulary files must agree: some that tell patterns apart, and pieces put side by side."""
+    source = random.Random(0)
+    ids = range(tokenizer.vocab_size)
+    rows = [source.choices(ids, k=source.randint(1, 4)) for _ in range(PIECES)]
+    return [*TEXTS, *(text for text in tokenizer.decode_batch(rows) if "\ufffd" not in text)]
 
 
 def _text_of(token: Any) -> Any:

@@ -14,7 +14,7 @@ from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.limits import Limits
 from mistral_tok.templates.origins import with_origins
 from mistral_tok.templates.sandbox import running
-from mistral_tok.templates.traced import literal
+from mistral_tok.templates.traced import Traced, literal
 
 if TYPE_CHECKING:
     from mistral_tok.tokenizer import Tokenizer
@@ -186,7 +186,8 @@ class ChatTemplate:
         except RecursionError:
             raise TemplateException("The template, or what it prints, is nested too deeply.") from None
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, MemoryError) as error:
-            raise TemplateException(f"The template fails with {type(error).__name__}: {error}") from None
+            words = str(error).replace(Traced.__name__, "str")  # as which the text is known outside
+            raise TemplateException(f"The template fails with {type(error).__name__}: {words}") from None
         finally:
             running.reset(token)
         budget.fits(sum(map(len, pieces)))

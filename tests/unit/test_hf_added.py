@@ -44,6 +44,7 @@ def test_what_is_there_can_be_added_again(tokenizer: MistralCommonTokenizer) -> 
         (lambda t: t("a", return_token_type_ids=True), "return_token_type_ids.*one kind of text"),
         (lambda t: t("a", split_special_tokens=False), "split_special_tokens.*never come from text"),
         (lambda t: t.apply_chat_template(CHAT, tokenizer_kwargs={"foo": 1}), "tokenizer_kwargs"),
+        (lambda t: t.apply_chat_template(CHAT, sanitize_control_tokens=False), "never come from messages"),
         (
             lambda t: type(t).from_pretrained(bundled_path("v3"), add_eos_token=True),
             'add_eos_token.*mode="finetuning"',
@@ -82,6 +83,9 @@ def test_arguments_that_change_nothing_are_accepted(tokenizer: MistralCommonToke
     assert dict(tokenizer("Hi", return_token_type_ids=False, split_special_tokens=True, verbose=False)) == plain
     assert tokenizer.decode([5000], spaces_between_special_tokens=False) == tokenizer.decode([5000])
     assert tokenizer.batch_decode([[5000]], spaces_between_special_tokens=True) == tokenizer.batch_decode([[5000]])
+    ids = tokenizer.apply_chat_template(CHAT)
+    for source in (None, tokenizer.chat_template):
+        assert tokenizer.apply_chat_template(CHAT, chat_template=source, sanitize_control_tokens=True) == ids
     found = MistralCommonTokenizer.from_pretrained(bundled_path("v3"), use_fast=True, legacy=False, pad_token="</s>")
     assert found.pad_token == "</s>"
     assert found.save_vocabulary(tmp_path) == found.save_pretrained(tmp_path, legacy_format=False)

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,50 @@ def test_named_templates_of_a_folder(folder: Path) -> None:
     assert examine(folder, budget=20) == []
     (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ bos_token }}")
     assert {finding.check for finding in examine(folder, budget=20)} >= {"chat template: tool list"}
+
+
+LLAMA = (  # the pattern with which Tekken vocabularies were once published
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+
+
+def converter() -> Any:
+    """The module of the benchmarks that writes `tokenizer.json` files."""
+    spec = spec_from_file_location("convert", Path(__file__).resolve().parents[1] / "benchmarks" / "convert.py")
+    assert spec is not None and spec.loader is not None
+    made = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def converted(folder: Path, damage: Callable[[dict[str, Any]], None]) -> None:
+    """A Tekken vocabulary beside its `tokenizer.json`, which is damaged."""
+    shutil.copy(variant_path("v7-tekken", entries=3000), folder / "tekken.json")
+    names = vocabulary("v7-tekken", entries=3000).special_names
+    made: dict[str, Any] = converter()._tekken(folder / "tekken.json")
+    of_id = {i: name for name, i in names.items()}
+    made["model"]["vocab"] = {of_id.get(i, piece): i for piece, i in made["model"]["vocab"].items()}
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    made["added_tokens"] = [{"id": i, "content": name, "special": True, **flags} for name, i in names.items()]
+    damage(made)
+    write(folder, "tokenizer.json", made)
+
+
+@pytest.mark.parametrize(
+    ("check", "damage"),
+    [
+        (None, lambda made: None),
+        ("ids of text", lambda made: made["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex=LLAMA)),
+        ("ids of text", lambda made: made["model"].update(merges=made["model"]["merges"][:500], ignore_merges=False)),
+        ("control tokens", lambda made: made["added_tokens"][3].update(special=False)),
+        ("control ids|vocabulary", lambda made: made["added_tokens"][3].update(content="[/INST]")),
+    ],
+)
+def test_vocabulary_files_that_disagree(check: str | None, damage: Callable[[Any], None], tmp_path: Path) -> None:
+    converted(tmp_path, damage)
+    found = [finding.check for finding in examine(tmp_path, budget=0)]
+    assert found == [] if check is None else set(check.split("|")) & set(found), found
 
 
 def gguf(name: str, folder: Path, **changes: Any) -> Path:
