@@ -1,5 +1,7 @@
-"""Every path through the core gives the ids of its readable twin: sizes on both sides of each limit, tables of every
-size, cold and warm, and every level of instructions that the machine has."""
+"""Every path through the core gives the ids of the reference.
+
+Sizes on both sides of each limit, tables of every size, cold and warm, and every level of instructions of the machine.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ PARTS = {
 
 
 def filled(part: str, size: int) -> str:
-    """A text of `size` bytes that repeats `part`, without its spaces; filled up with letters where no character fits."""
+    """A text of `size` bytes that repeats `part` without its spaces; filled up with letters where no character fits."""
     plain = part.replace(" ", "") or part
     whole = (plain * size).encode()[:size].decode("utf-8", "ignore")
     return whole + "z" * (size - len(whole.encode()))
