@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -69,3 +71,43 @@ def _bounds(texts: Sequence[str]) -> list[tuple[int, int]]:
     if start < len(texts) or not bounds:
         bounds.append((start, len(texts)))
     return bounds
+
+
+def ahead(items: Generator[T]) -> Generator[T]:
+    """Yield the same items; the next ones, two at most, are made in another thread while the caller works on the last.
+
+    An error of that thread is raised here. When the caller stops early, or is interrupted, the thread ends with the
+    item that it is at, and `items` is closed.
+    """
+    found: deque[tuple[T] | BaseException | None] = deque()
+    ready, room = threading.Semaphore(0), threading.Semaphore(1)
+    stopped = threading.Event()
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    found.append((item,))
+                    ready.release()
+                    room.acquire()
+                    if stopped.is_set():
+                        return
+            found.append(None)
+        except BaseException as error:
+            found.append(error)
+        ready.release()
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while True:
+            ready.acquire()
+            entry = found.popleft()
+            if entry is None:
+                return
+            if isinstance(entry, BaseException):
+                raise entry
+            room.release()
+            yield entry[0]
+    finally:  # not joined: it may wait for input that never comes
+        stopped.set()
+        room.release()

@@ -21,6 +21,8 @@ from mistral_tok.vocab import SPACE, Kind, Vocabulary
 if TYPE_CHECKING:
     import numpy as np
 
+    from mistral_tok.cuts import Cut
+
 T = TypeVar("T")
 Special = Literal["ignore", "keep", "raise"]
 _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
@@ -338,6 +340,12 @@ class Tokenizer:
         if found < 0:
             raise KeyError(f"{piece[:60]!r} is no piece of {self.name}.")
         return found
+
+    def safe_cut(self) -> Cut | None:
+        """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""
+        from mistral_tok.cuts import make_cut
+
+        return make_cut(self._image)
 
     def _names(self) -> dict[str, int]:
         """Return the ids of pieces by name, of those only that the core does not find; made when first asked for."""
