@@ -68,8 +68,8 @@ def encode_files(
 ) -> Generator[Encoded]:
     """Yield the ids of all documents in order: exactly those of `tokenizer.encode(document, bos=bos, eos=eos)`.
 
-    With `lines` every line is a document; its line end, a newline, is no part of it, and one at the end of a file begins
-    no further line. `progress` is called with the number of bytes whenever some have been read, in another thread.
+    With `lines` every line is a document; its line end, a newline, is no part of it, and the one at the end of a
+    file begins no further line. `progress` is called in another thread with the number of bytes that were read.
     Raises `TextFileError` with the source's name and the place in it for what is not UTF-8.
     """
     tokenizer.encode("", bos=bos, eos=eos)  # raises here and now if there is no such id
