@@ -13,7 +13,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mistral_tok import Tokenizer, core
+from mistral_tok import Tokenizer
+from mistral_tok.core import tables
 from mistral_tok.core.image import TEKKEN_PATTERN
 from mistral_tok.load import bundled_path, read
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
@@ -148,21 +149,20 @@ def assert_official(name: str, texts: list[str], found: Tokenizer | None = None)
         assert (texts[wrong], rows[wrong]) == (texts[wrong], expected[wrong])
 
 
-SIMD: tuple[int | None, ...] = tuple(core.simd_levels()) if hasattr(core, "simd_levels") else (None,)
+SIMD: tuple[int | None, ...] = tuple(tables.simd_levels()) if hasattr(tables, "simd_levels") else (None,)
 """The levels of instructions that the core can be held to on this machine; None for a core that has no such choice."""
 
 
 @contextmanager
-def instructions(level: int | None) -> Iterator[None]:
-    """Hold the core to a level of instructions."""
-    if level is None:
-        yield
-        return
-    core.set_simd(level)
+def instructions(level: int | None, *held: Tokenizer) -> Iterator[None]:
+    """Hold tokenizers to a level of instructions."""
+    for found in held if level is not None else ():
+        found._image.tables.set_simd(level)
     try:
         yield
     finally:
-        core.set_simd(max(filter(None, SIMD), default=0))
+        for found in held if level is not None else ():
+            found._image.tables.set_simd(SIMD[-1])
 
 
 @cache

@@ -50,7 +50,7 @@ def test_every_piece_alone_doubled_and_beside_every_kind_of_neighbour(name: str,
     texts = [text for piece in pieces for text in (as_text(piece), as_text(piece * 2))]
     for piece in map(as_text, pieces):
         texts += [text for other in NEIGHBOURS for text in (other + piece, piece + other)]
-    with instructions(level):
+    with instructions(level, tokenizer(name)):
         assert_all(name, texts)
 
 

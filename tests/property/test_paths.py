@@ -101,18 +101,18 @@ def every_way(found: Tokenizer, text: str) -> list[list[int]]:
 def test_sizes_around_every_limit(name: str, level: int | None) -> None:
     """With fresh tables, with the same once they are warm, and with tables that forget at once."""
     texts = [*sized(), *ending(), *counted()]
-    with instructions(level):
-        fresh = Tokenizer.from_vocabulary(vocabulary(name))
-        assert_official(name, texts, fresh)
-        assert_official(name, texts, fresh)
-        assert_official(name, texts, Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0))
+    fresh = Tokenizer.from_vocabulary(vocabulary(name))
+    forgetful = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0)
+    with instructions(level, fresh, forgetful):
+        for found in (fresh, fresh, forgetful):
+            assert_official(name, texts, found)
 
 
 @pytest.mark.parametrize("level", SIMD)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_every_call_around_every_limit(name: str, level: int | None) -> None:
     texts = [*sized()[:: 1 if DEEP else 13], *ending()[:: 1 if DEEP else 5], *counted()[:: 1 if DEEP else 3]]
-    with instructions(level):
+    with instructions(level, tokenizer(name)):
         for text in texts:
             row = tokenizer(name).encode(text)
             assert every_way(tokenizer(name), text) == [row] * 7
@@ -137,9 +137,9 @@ def crowded() -> str:
 def test_evictions_in_the_middle_of_a_text(name: str, level: int | None) -> None:
     """Tables of every size: the text is read once, and again by a worker whose tables hold the end of it."""
     text = crowded()
-    with instructions(level):
-        for bound in BOUNDS:
-            found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
+    for bound in BOUNDS:
+        found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
+        with instructions(level, found):
             assert_official(name, [text, text[len(text) // 2 :], text], found)
 
 
@@ -153,5 +153,5 @@ def held(name: str, bound: int) -> Tokenizer:
 @given(texts=st.lists(any_text(), min_size=1, max_size=6), bound=st.sampled_from((0, 1 << 10, 1 << 13)))
 def test_any_texts_in_any_order(name: str, level: int | None, texts: list[str], bound: int) -> None:
     """What the tables remember of texts before changes nothing, nor where a text begins in a batch."""
-    with instructions(level):
+    with instructions(level, held(name, bound)):
         assert_official(name, [*texts, *texts[::-1], "".join(texts)], held(name, bound))
