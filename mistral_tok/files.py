@@ -1,8 +1,9 @@
 """Texts of any size to ids, without holding either: files are read, encoded and handed on a part at a time.
 
-A document is a file, or one of its lines. Small ones are encoded many at once. One that grows beyond `PART` characters
+A document is a file, or one of its lines. Small ones are encoded many at once. One that grows beyond `PART` bytes
 is cut where no id can change (`cuts.py`) and encoded in parts; only where it has no such place is it held until there
-is one. Reading, encoding, and what the caller does with the ids run at the same time.
+is one. Reading, encoding, and what the caller does with the ids run at the same time. What was read is checked and
+encoded as it is, without making strings of it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
+from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from mistral_tok.core.utf8 import valid_size
 from mistral_tok.cuts import Cut
 from mistral_tok.errors import TextFileError
 from mistral_tok.parallel import ahead
@@ -25,10 +28,13 @@ BLOCK = 1 << 18
 """Bytes that are read at once."""
 
 PART = 1 << 18
-"""Characters from which a document is cut."""
+"""Bytes from which a document is cut."""
 
 BATCH = 1 << 23
-"""Characters that are encoded at once."""
+"""Bytes that are encoded at once."""
+
+REACHES = (1 << 11, 1 << 16)
+"""Bytes from the end of a block on in which a place to cut is looked for, first near the end."""
 
 
 class Source(NamedTuple):
@@ -41,7 +47,7 @@ class Source(NamedTuple):
 class Batch(NamedTuple):
     """Whole documents, or parts of one; each part but the document's first repeats the character before it."""
 
-    texts: list[str]
+    texts: list[bytes]
     parts: bool
     begins: bool
     ends: bool
@@ -74,41 +80,56 @@ def encode_files(
     """
     tokenizer.encode("", bos=bos, eos=eos)  # raises here and now if there is no such id
     batches = ahead(_batches(sources, lines, tokenizer.safe_cut(), progress))
-    return ahead(_encode_all(tokenizer, batches, bos, eos, threads))
+    return _each(ahead(_encode_all(tokenizer, batches, (bos, eos), threads)))
+
+
+def _each(lists: Generator[list[Encoded]]) -> Generator[Encoded]:
+    with closing(lists):
+        for found in lists:
+            yield from found
 
 
 def _encode_all(
-    tokenizer: Tokenizer, batches: Generator[Batch], bos: bool, eos: bool, threads: int | None
-) -> Generator[Encoded]:
+    tokenizer: Tokenizer, batches: Generator[Batch], marks: tuple[bool, bool], threads: int | None
+) -> Generator[list[Encoded]]:
     with closing(batches):
         for batch in batches:
-            yield _encode(tokenizer, batch, bos, eos, threads)
+            yield _encode(tokenizer, batch, marks, threads)
 
 
-def _encode(tokenizer: Tokenizer, batch: Batch, bos: bool, eos: bool, threads: int | None) -> Encoded:
+def _encode(tokenizer: Tokenizer, batch: Batch, marks: tuple[bool, bool], threads: int | None) -> list[Encoded]:
     import numpy as np
 
+    bos, eos = marks
     if not batch.parts:
-        ids, splits = tokenizer.encode_ragged(batch.texts, bos=bos, eos=eos, threads=threads)
-        return Encoded(ids, splits[1:])
-    ids, splits = tokenizer.encode_ragged(batch.texts, threads=threads)
-    found: list[np.ndarray] = []
-    for i, text in enumerate(batch.texts):
-        repeated = 0 if batch.begins and i == 0 else tokenizer.count(text[0])
-        found.append(ids[splits[i] + repeated : splits[i + 1]])
-    if batch.begins and bos:
-        found.insert(0, np.array([tokenizer.bos_id], np.int32))
+        chunks = tokenizer.encode_utf8(batch.texts, bos=bos, eos=eos, threads=threads)
+        return [Encoded(ids, np.array(ends, np.int64)) for ids, ends in chunks]
+    none = np.zeros(0, np.int64)
+    found = [Encoded(np.array([tokenizer.bos_id], np.int32), none)] if batch.begins and bos else []
+    at = 0
+    for ids, ends in tokenizer.encode_utf8(batch.texts, bos=False, eos=False, threads=threads):
+        for start, end in pairwise([0, *ends]):
+            repeated = 0 if batch.begins and at == 0 else tokenizer.count(_first(batch.texts[at]))
+            found.append(Encoded(ids[start + repeated : end], none))
+            at += 1
     if batch.ends and eos:
-        found.append(np.array([tokenizer.eos_id], np.int32))
-    joined = np.concatenate(found)
-    return Encoded(joined, np.array([joined.size] * batch.ends, np.int64))
+        found.append(Encoded(np.array([tokenizer.eos_id], np.int32), none))
+    if batch.ends:
+        found[-1] = Encoded(found[-1].ids, np.array([found[-1].ids.size], np.int64))
+    return found
+
+
+def _first(text: bytes) -> str:
+    """The first character of a text."""
+    lead = text[0]
+    return text[: 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4].decode()
 
 
 def _batches(
     sources: Iterable[Source], lines: bool, cut: Cut | None, progress: Callable[[int], object] | None
 ) -> Generator[Batch]:
-    """Gather documents, and parts of large ones, into batches of about `BATCH` characters."""
-    whole: list[str] = []
+    """Gather documents, and parts of large ones, into batches of about `BATCH` bytes."""
+    whole: list[bytes] = []
     size = 0
     for document in _documents(sources, lines, cut, progress):
         if isinstance(document, Batch):
@@ -128,12 +149,12 @@ def _batches(
 
 def _documents(
     sources: Iterable[Source], lines: bool, cut: Cut | None, progress: Callable[[int], object] | None
-) -> Iterator[list[str] | Batch]:
+) -> Iterator[list[bytes] | Batch]:
     """Yield lists of whole documents, and batches of parts of large ones."""
     for source in sources:
         large = _Large(cut)
         for block in _read(source, progress):
-            first, *rest = block.split("\n") if lines else (block,)
+            first, *rest = block.split(b"\n") if lines else (block,)
             yield from large.add(first)
             if rest:
                 yield from large.end()
@@ -151,9 +172,9 @@ class _Large:
         self._start()
 
     def _start(self) -> None:
-        self._held: list[str] = []
+        self._held: list[bytes] = []
         self._size = 0
-        self._parts: list[str] = []
+        self._parts: list[bytes] = []
         self._parts_size = 0
         self._is_cut = self._is_sent = False
 
@@ -161,15 +182,17 @@ class _Large:
         """Tell whether anything was read of the document."""
         return self._size > 0
 
-    def add(self, block: str) -> Iterator[Batch]:
+    def add(self, block: bytes) -> Iterator[Batch]:
         """Read on; yield parts when there are enough of them."""
         self._held.append(block)
         self._size += len(block)
-        place = self._cut(block) if self._cut is not None and self._size >= PART else 0
+        if self._cut is None or self._size < PART:
+            return
+        before, place = _place(self._cut, block)
         if not place:
             return
-        part = "".join([*self._held[:-1], block[:place]])
-        self._held = [block[place - 1 :]]
+        part = b"".join([*self._held[:-1], block[:place]])
+        self._held = [block[before:]]
         self._size = len(self._held[0])
         self._parts.append(part)
         self._parts_size += len(part)
@@ -177,9 +200,9 @@ class _Large:
         if self._parts_size >= BATCH:
             yield self._send(ends=False)
 
-    def end(self) -> Iterator[list[str] | Batch]:
+    def end(self) -> Iterator[list[bytes] | Batch]:
         """Yield what is left of the document, and begin another."""
-        last = "".join(self._held)
+        last = b"".join(self._held)
         if self._is_cut:
             self._parts.append(last)
             yield self._send(ends=True)
@@ -193,25 +216,38 @@ class _Large:
         return batch
 
 
-def _read(source: Source, progress: Callable[[int], object] | None) -> Iterator[str]:
-    """Yield a file's text in blocks."""
+def _place(cut: Cut, block: bytes) -> tuple[int, int]:
+    """Where the last character before the last safe place of a block begins, and that place; zeros for none."""
+    for reach in REACHES:
+        start = max(0, len(block) - reach)
+        while start < len(block) and block[start] & 0xC0 == 0x80:
+            start += 1
+        text = block[start:].decode()
+        if place := cut(text):
+            end = start + len(text[:place].encode())
+            return end - len(text[place - 1].encode()), end
+    return 0, 0
+
+
+def _read(source: Source, progress: Callable[[int], object] | None) -> Iterator[bytes]:
+    """Yield a file's text in blocks of whole characters."""
     done = 0
-    data = b""
+    rest = b""
     with source.open() as file:
         while True:
             block = file.read(BLOCK)
-            data += block
+            data = rest + block
+            size = valid_size(data)
+            rest = data[size:]
+            done += size
             try:
-                text, used = codecs.utf_8_decode(data, "strict", not block)
-            except UnicodeDecodeError as error:
-                at = done + error.start
+                codecs.utf_8_decode(rest[:4], "strict", not block)
+            except UnicodeDecodeError:
                 raise TextFileError(
-                    f"{source.name}: not UTF-8 at byte {at} (0x{data[error.start]:02X}); convert it to UTF-8 first."
+                    f"{source.name}: not UTF-8 at byte {done} (0x{rest[0]:02X}); convert it to UTF-8 first."
                 ) from None
-            done += used
-            data = data[used:]
-            if text:
-                yield text
+            if size:
+                yield data[:size] if rest else data
             if not block:
                 return
             if progress is not None:

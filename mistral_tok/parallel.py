@@ -12,10 +12,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 CHUNK = 1 << 17
-"""Characters in a part: enough that handing it over costs nothing, few enough that threads end together."""
+"""Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that threads end together."""
 
 
-def in_chunks(texts: Sequence[str], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
+def in_chunks(texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
     """Return the results of `work(start, stop)` over consecutive parts of `texts`, in order.
 
     `threads`: None takes as many as there are processors. Small batches stay in the calling thread.
@@ -61,7 +61,7 @@ def _share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int
     return [results[i] for i in range(len(bounds))]
 
 
-def _bounds(texts: Sequence[str]) -> list[tuple[int, int]]:
+def _bounds(texts: Sequence[str | bytes]) -> list[tuple[int, int]]:
     bounds, start, size = [], 0, 0
     for i, text in enumerate(texts):
         size += len(text)

@@ -93,6 +93,7 @@ class Tokenizer:
             from mistral_tok.core.split import make_splitter
 
             splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops())
+        self._splits_strings = scanner == 2
         every = self.config.get("prefix_scope") == "segment"
         sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
         arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
@@ -340,6 +341,17 @@ class Tokenizer:
         if found < 0:
             raise KeyError(f"{piece[:60]!r} is no piece of {self.name}.")
         return found
+
+    def encode_utf8(
+        self, texts: list[bytes], *, bos: bool, eos: bool, threads: int | None
+    ) -> list[tuple[np.ndarray, list[int]]]:
+        """Encode texts of checked UTF-8, for `files.encode_files`: parts of `encode_ragged`, with the ends in each."""
+        import numpy as np
+
+        ends = self._ends(bos, eos)
+        batch = [text.decode() for text in texts] if self._splits_strings else texts
+        found = in_chunks(batch, threads, lambda start, stop: self._encoder.ragged(batch, start, stop, *ends))
+        return [(np.frombuffer(data, np.int32), splits) for data, splits in found]
 
     def safe_cut(self) -> Cut | None:
         """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""

@@ -29,6 +29,7 @@ from text_support import (
 
 from mistral_tok import Tokenizer, files
 from mistral_tok.core.image import TEKKEN_PATTERN
+from mistral_tok.core.utf8 import valid_size
 from mistral_tok.cuts import Cut, tekken_splits
 from mistral_tok.files import Source, encode_files
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
@@ -150,6 +151,29 @@ def test_tekken_is_split_there_whatever_stands_around() -> None:
     assert checked > 10_000
     for c in map(chr, range(0x110000)):
         assert c.isspace() or not regex.match(r"\s", c)
+
+
+def valid_prefix(data: bytes) -> int:
+    try:
+        data.decode()
+        return len(data)
+    except UnicodeDecodeError as error:
+        return error.start
+
+
+@given(parts=st.lists(st.binary(max_size=3) | any_text().map(lambda s: s[:3].encode()), max_size=9))
+def test_what_is_valid_is_what_python_decodes(parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    assert valid_size(data) == valid_prefix(data)
+    assert valid_size(b"x" * 40 + data) == 40 + valid_prefix(data)
+
+
+def test_every_beginning_of_a_character_is_valid_or_not() -> None:
+    """All first and second bytes, with what follows right, missing and wrong."""
+    for first, second in product(range(0x80, 0x100), range(0x100)):
+        for rest in (b"", b"\x80", b"\xbf\x80", b"\xbf\xbf\xbf", b"\x80A", b"A\x80", b"\x80\xc0"):
+            data = bytes((first, second)) + rest
+            assert valid_size(data) == valid_prefix(data)
 
 
 @pytest.mark.parametrize("name", ("v3", "v7", "v3-tekken"))
