@@ -50,6 +50,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the section `threads`")
     parser.add_argument("--cpu", type=int, help="pin the measurements on one thread to this processor")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
+                        help="`cpu` for processor time, on a busy machine (not for the section `threads`)")  # fmt: skip
     parser.add_argument("--corpus", type=Path, help="folder with real text: en.txt, de.txt …")
     parser.add_argument("--peer-path", action="append", default=[], metavar="NAME=FOLDER",
                         help="where a peer is installed that clashes with another (pip install --target)")  # fmt: skip
@@ -210,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="mistral-tok-bench-") as folder:
         bench = Bench(
             Path(folder), opts.size or (200_000 if opts.quick else 1_000_000), opts.rounds or (1 if opts.quick else 3),
-            corpus=opts.corpus and opts.corpus.resolve(), paths=paths, cpu=opts.cpu,
+            corpus=opts.corpus and opts.corpus.resolve(), paths=paths, cpu=opts.cpu, clock=opts.clock,
         )  # fmt: skip
         for vocab in split(opts.vocabs, ()):
             peers.tokenizer_json(vocab, bench.folder)

@@ -40,6 +40,7 @@ class Bench:
     corpus: Path | None = None
     paths: dict[str, str] = field(default_factory=dict)
     cpu: int | None = None
+    clock: str = "wall"
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def refuse(self, peer: str, why: str) -> None:
@@ -59,10 +60,11 @@ class Bench:
         command = [sys.executable, "-P", "-c", BOOT, str(ROOT)]
         if threads == 1 and self.cpu is not None and shutil.which("taskset"):
             command = ["taskset", "-c", str(self.cpu), *command]
+        whole = {"folder": str(self.folder), "clock": self.clock, **job}
         try:
             done = subprocess.run(
-                command, input=json.dumps({"folder": str(self.folder), **job}), capture_output=True, text=True,
-                timeout=limit, env=env, cwd=self.folder,
+                command, input=json.dumps(whole), capture_output=True, text=True, timeout=limit, env=env,
+                cwd=self.folder,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"more than {limit:.0f} s"
