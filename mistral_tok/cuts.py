@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mistral_tok.core.image import TEKKEN_PATTERN, Image
+from mistral_tok.core.parts import may_join
 from mistral_tok.vocab import Kind
 
 Cut = Callable[[str], int]
@@ -40,10 +41,9 @@ def make_cut(image: Image) -> Cut | None:
     this text begins and ends in a longer one does not matter.
     """
     if image.meta["family"] == "sentencepiece":
-        joins = image.tables.may_join
 
         def safe(left: str, right: str) -> bool:
-            return not joins(left, right)
+            return not may_join(image.tables, left, right)
 
     elif image.meta["pattern"] == TEKKEN_PATTERN and "unmatched" not in image.meta["config"]:
         safe = tekken_splits

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from mistral_tok.core.utf8 import valid_size
+from mistral_tok.core.parts import valid_size
 from mistral_tok.cuts import Cut
 from mistral_tok.errors import TextFileError
 from mistral_tok.parallel import ahead

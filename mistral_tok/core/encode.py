@@ -191,7 +191,7 @@ class Encoder:
     ) -> tuple:
         """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it.
 
-        Where no function splits the texts, they may be bytes, of UTF-8 that was checked (see core/utf8.py).
+        Where no function splits the texts, they may be bytes, of UTF-8 that was checked (see core/parts.py).
         """
         worker: Worker = self.take()
         splits: list = []

@@ -3,7 +3,7 @@
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import bytes_p, mt_class_joins, mt_may_join
+from cython.cimports.mistral_tok.core.fast import bytes_p, mt_class_joins
 
 
 @cython.cfunc
@@ -67,17 +67,6 @@ class Tables:
         self.t.ascii_words = (
             not split_spaces and len(sections["ascii_joins"]) == 128 * 128 and words_only(self.t.ascii_joins)
         )
-
-    def may_join(self, left: str, right: str) -> bool:
-        """Tell whether a merge could ever cross between two characters; a space mark counts as a space."""
-        a: uint32_t = ord(left)
-        b: uint32_t = ord(right)
-        last: bytes = left.encode()[-1:]
-        first: bytes = right.encode()[:1]
-        if self.t.marked:
-            a = 32 if a == 0x2581 else a
-            b = 32 if b == 0x2581 else b
-        return mt_may_join(cython.address(self.t), a, b, last[0], first[0])
 
     def set_window(self, symbols: int) -> None:
         """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""

@@ -29,7 +29,7 @@ from text_support import (
 
 from mistral_tok import Tokenizer, files
 from mistral_tok.core.image import TEKKEN_PATTERN
-from mistral_tok.core.utf8 import valid_size
+from mistral_tok.core.parts import valid_size
 from mistral_tok.cuts import Cut, tekken_splits
 from mistral_tok.files import Source, encode_files
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary

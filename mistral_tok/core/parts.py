@@ -1,10 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Is it UTF-8? What is encoded without having been a str must be, or the core would read past its end."""
+"""What a text that is encoded in parts is asked: is it UTF-8, and can it be cut between two characters?"""
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.mistral_tok.core.fast import bytes_p
+from cython.cimports.mistral_tok.core.fast import bytes_p, mt_may_join
+from cython.cimports.mistral_tok.core.tables import Tables
 
 HIGH = cython.declare(uint64_t, 0x8080808080808080)
 
@@ -38,7 +39,7 @@ def size_at(p: bytes_p, room: uint64_t) -> uint64_t:
 
 
 def valid_size(data: bytes) -> int:
-    r"""Return how many bytes from the start on are whole characters in UTF-8.
+    r"""Return how many bytes from the start on are whole characters in UTF-8: the core reads past the end of others.
 
     >>> valid_size("aé".encode() + b"\xe6\x97")
     3
@@ -64,3 +65,15 @@ def valid_size(data: bytes) -> int:
                 break
             i += size
     return i
+
+
+def may_join(tables: Tables, left: str, right: str) -> bool:
+    """Tell whether a merge could ever cross between two characters; a space mark counts as a space."""
+    a: uint32_t = ord(left)
+    b: uint32_t = ord(right)
+    last: bytes = left.encode()[-1:]
+    first: bytes = right.encode()[:1]
+    if tables.t.marked:
+        a = 32 if a == 0x2581 else a
+        b = 32 if b == 0x2581 else b
+    return mt_may_join(cython.address(tables.t), a, b, last[0], first[0])
