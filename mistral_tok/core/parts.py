@@ -71,9 +71,9 @@ def may_join(tables: Tables, left: str, right: str) -> bool:
     """Tell whether a merge could ever cross between two characters; a space mark counts as a space."""
     a: uint32_t = ord(left)
     b: uint32_t = ord(right)
-    last: bytes = left.encode()[-1:]
-    first: bytes = right.encode()[:1]
+    before: bytes = left.encode()
+    after: bytes = right.encode()
     if tables.t.marked:
         a = 32 if a == 0x2581 else a
         b = 32 if b == 0x2581 else b
-    return mt_may_join(cython.address(tables.t), a, b, last[0], first[0])
+    return mt_may_join(cython.address(tables.t), a, b, before[len(before) - 1], after[0])
