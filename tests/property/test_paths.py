@@ -104,7 +104,7 @@ def test_sizes_around_every_limit(name: str, level: int | None) -> None:
     fresh = Tokenizer.from_vocabulary(vocabulary(name))
     forgetful = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0)
     with instructions(level, fresh, forgetful):
-        for found in (fresh, fresh, forgetful):
+        for found in (fresh, fresh, forgetful) if DEEP or level == SIMD[-1] else (fresh, forgetful):
             assert_official(name, texts, found)
 
 
@@ -137,7 +137,7 @@ def crowded() -> str:
 def test_evictions_in_the_middle_of_a_text(name: str, level: int | None) -> None:
     """Tables of every size: the text is read once, and again by a worker whose tables hold the end of it."""
     text = crowded()
-    for bound in BOUNDS:
+    for bound in BOUNDS if level == SIMD[-1] else BOUNDS[:2]:
         found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
         with instructions(level, found):
             assert_official(name, [text, text[len(text) // 2 :], text], found)
