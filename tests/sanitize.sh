@@ -17,7 +17,7 @@ tests=("$@")
 if [ ${#tests[@]} = 0 ]; then
     tests=(
         tests/unit/test_core.py tests/unit/test_tokenizer.py tests/unit/test_stream.py
-        tests/property/test_tokenizer.py tests/property/test_paths.py
+        tests/property/test_tokenizer.py tests/property/test_paths.py tests/property/test_files.py
         tests/differential/test_sentencepiece.py tests/differential/test_tekken.py
         tests/differential/test_tokenizer_json.py tests/differential/test_neighbours.py
     )

@@ -54,7 +54,7 @@ def lines(text: str) -> list[str]:
     return found if found[-1] else found[:-1]
 
 
-@pytest.fixture(params=[(3, 1, 5), (5, 8, 1), (64, 40, 100)], ids=str)
+@pytest.fixture(params=[(3, 1, 5), (64, 40, 1)], ids=str)
 def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks, parts and batches of a few characters."""
     for name, size in zip(("BLOCK", "PART", "BATCH"), request.param, strict=True):
