@@ -13,6 +13,10 @@ class VocabularyError(MistralTokError, ValueError):
     """A vocabulary file is missing, malformed, or of a kind that cannot be read exactly."""
 
 
+class TextFileError(MistralTokError, ValueError):
+    """A file that should be text is not UTF-8."""
+
+
 class MistralCommonException(MistralTokError):
     """Base of the errors of the conversation layer; `message` holds the text."""
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import TypeVar
 
 T = TypeVar("T")
 
 CHUNK = 1 << 17
-"""Characters in a part: enough that handing it over costs nothing, few enough that threads end together."""
+"""Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that threads end together."""
 
 
-def in_chunks(texts: Sequence[str], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
+def in_chunks(texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
     """Return the results of `work(start, stop)` over consecutive parts of `texts`, in order.
 
     `threads`: None takes as many as there are processors. Small batches stay in the calling thread.
@@ -62,7 +64,7 @@ def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int]
     return [results[i] for i in range(len(bounds))]
 
 
-def _bounds(texts: Sequence[str]) -> list[tuple[int, int]]:
+def _bounds(texts: Sequence[str | bytes]) -> list[tuple[int, int]]:
     bounds, start, size = [], 0, 0
     for i, text in enumerate(texts):
         size += len(text)
@@ -72,3 +74,43 @@ def _bounds(texts: Sequence[str]) -> list[tuple[int, int]]:
     if start < len(texts) or not bounds:
         bounds.append((start, len(texts)))
     return bounds
+
+
+def ahead(items: Generator[T]) -> Generator[T]:
+    """Yield the same items; the next ones, two at most, are made in another thread while the caller works on the last.
+
+    An error of that thread is raised here. When the caller stops early, or is interrupted, the thread ends with the
+    item that it is at, and `items` is closed.
+    """
+    found: deque[tuple[T] | BaseException | None] = deque()
+    ready, room = threading.Semaphore(0), threading.Semaphore(1)
+    stopped = threading.Event()
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    found.append((item,))
+                    ready.release()
+                    room.acquire()
+                    if stopped.is_set():
+                        return
+            found.append(None)
+        except BaseException as error:
+            found.append(error)
+        ready.release()
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        while True:
+            ready.acquire()
+            entry = found.popleft()
+            if entry is None:
+                return
+            if isinstance(entry, BaseException):
+                raise entry
+            room.release()
+            yield entry[0]
+    finally:  # not joined: it may wait for input that never comes
+        stopped.set()
+        room.release()

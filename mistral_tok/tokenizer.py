@@ -23,6 +23,8 @@ from mistral_tok.vocab import SPACE, Kind, Vocabulary
 if TYPE_CHECKING:
     import numpy as np
 
+    from mistral_tok.cuts import Cut
+
 T = TypeVar("T")
 Special = Literal["ignore", "keep", "raise"]
 _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
@@ -106,6 +108,7 @@ class Tokenizer:
             from mistral_tok.core.split import make_splitter
 
             splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops)
+        self._splits_strings = scanner == 2
         every = self.config.get("prefix_scope") == "segment"
         sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
         arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
@@ -360,6 +363,23 @@ class Tokenizer:
         if found < 0:
             raise KeyError(f"{piece[:60]!r} is no piece of {self.name}.")
         return found
+
+    def encode_utf8(
+        self, texts: list[bytes], *, bos: bool, eos: bool, threads: int | None
+    ) -> list[tuple[np.ndarray, list[int]]]:
+        """Encode texts of checked UTF-8, for `files.encode_files`: parts of `encode_ragged`, with the ends in each."""
+        import numpy as np
+
+        ends = self._ends(bos, eos)
+        batch = [text.decode() for text in texts] if self._splits_strings else texts
+        found = in_chunks(batch, threads, lambda start, stop: self._encoder.ragged(batch, start, stop, *ends))
+        return [(np.frombuffer(data, np.int32), splits) for data, splits in found]
+
+    def safe_cut(self) -> Cut | None:
+        """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""
+        from mistral_tok.cuts import make_cut
+
+        return make_cut(self._image)
 
     def _names(self) -> dict[str, int]:
         """Return the ids of pieces by name, of those only that the core does not find; made when first asked for."""

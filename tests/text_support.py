@@ -6,6 +6,7 @@ import os
 import sysconfig
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mistral_tok import Tokenizer
+from mistral_tok.core import tables
 from mistral_tok.core.image import TEKKEN_PATTERN
 from mistral_tok.load import bundled_path, read
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
@@ -127,6 +129,40 @@ def official(name: str) -> Any:
     from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
     return Tekkenizer.from_file(bundled_path(name))
+
+
+def official_rows(name: str, texts: list[str]) -> list[list[int]]:
+    """The ids that the reference gives to each text, in one call to it."""
+    if name in MARKED:
+        found: list[list[int]] = official(name).encode(texts)
+        return found
+    model, first = official(name)._model, official(name).num_special_tokens
+    return [[i + first for i in row] for row in model.encode_ordinary_batch(texts, num_threads=1)]
+
+
+def assert_official(name: str, texts: list[str], found: Tokenizer | None = None) -> None:
+    """All texts get the reference's ids; the first that does not is shown."""
+    rows = (found or tokenizer(name)).encode_batch(texts, threads=1)
+    expected = official_rows(name, texts)
+    if rows != expected:
+        wrong = next(i for i, (row, right) in enumerate(zip(rows, expected, strict=True)) if row != right)
+        assert (texts[wrong], rows[wrong]) == (texts[wrong], expected[wrong])
+
+
+SIMD: tuple[int | None, ...] = tuple(tables.simd_levels()) if hasattr(tables, "simd_levels") else (None,)
+"""The levels of instructions that the core can be held to on this machine; None for a core that has no such choice."""
+
+
+@contextmanager
+def instructions(level: int | None, *held: Tokenizer) -> Iterator[None]:
+    """Hold tokenizers to a level of instructions."""
+    for found in held if level is not None else ():
+        found._image.tables.set_simd(level)
+    try:
+        yield
+    finally:
+        for found in held if level is not None else ():
+            found._image.tables.set_simd(SIMD[-1])
 
 
 @cache

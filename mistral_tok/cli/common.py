@@ -74,3 +74,18 @@ def each_text(texts: tuple[str, ...], files: bool) -> Iterator[str]:
 def put_json(value: object) -> None:
     """One line of JSON."""
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def progress_bar() -> Any:
+    """A bar on standard error that follows bytes; rich is imported for it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())

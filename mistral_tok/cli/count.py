@@ -6,11 +6,20 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
-from mistral_tok.cli.common import STDIN, each_text, json_option, load, put_json, read, texts_options, vocab_option
+from mistral_tok.cli.common import (
+    STDIN,
+    each_text,
+    json_option,
+    load,
+    progress_bar,
+    put_json,
+    read,
+    texts_options,
+    vocab_option,
+)
 
 
 @click.command("count")
@@ -71,22 +80,8 @@ def _progress(found: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
         yield from found
         return
     sizes = [Path(p).stat().st_size if p != STDIN and os.path.exists(p) else 0 for p, _ in found]
-    with _bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("counting", total=sum(sizes))
         for item, size in zip(found, sizes, strict=True):
             yield item
             bar.advance(task, size)
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())

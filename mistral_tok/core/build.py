@@ -3,7 +3,7 @@
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
@@ -219,7 +219,9 @@ def reachable(tables: Tables, take: cython.const[uint8_t][::1]) -> bytearray:
     ids = bytearray(4 * (t.longest + 8))
     out: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(ids))
     s: uint32_t
+    count: int64_t
     for s in range(t.n_pieces):
         if take[s]:
-            result[s] = merge(t, t.blob + t.offsets[s], t.offsets[s + 1] - t.offsets[s], out) == 1 and out[0] == s
+            count = merge(t, t.blob + t.offsets[s], t.offsets[s + 1] - t.offsets[s], out)
+            result[s] = count == 1 and cython.cast(uint32_t, out[0]) == s
     return result

@@ -194,7 +194,10 @@ class Encoder:
     def ragged(
         self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
     ) -> tuple:
-        """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it."""
+        """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it.
+
+        Where no function splits the texts, they may be bytes, of UTF-8 that was checked (see core/parts.py).
+        """
         worker: Worker = self.take()
         splits: list = []
         try:
@@ -270,7 +273,7 @@ class Encoder:
         sizes = cython.cast(cython.pointer(cython.Py_ssize_t), pointers + count + 1)
         try:
             for i in range(count):
-                pointers[i] = cython.cast(cython.p_char, PyUnicode_AsUTF8AndSize(held[i], cython.address(sizes[i])))
+                pointers[i] = cython.cast(cython.p_char, utf8(held[i], cython.address(sizes[i])))
                 room += sizes[i] + 3
             with cython.nogil:
                 if not worker.reserve(room):

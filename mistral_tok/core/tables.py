@@ -23,7 +23,9 @@ from cython.cimports.mistral_tok.core.fast import (
 @cython.cfunc
 def start(section: object) -> bytes_p:
     view: cython.const[uint8_t][::1] = section
-    return cython.NULL if view.shape[0] == 0 else cython.address(view[0])
+    if view.shape[0] == 0:
+        return cython.NULL
+    return cython.address(view[0])
 
 
 @cython.cfunc

@@ -3,6 +3,9 @@
 Needs `pip install ".[bench]"`. Each measurement happens in a process of its own, the tokenizers taking turns within
 each round; figures are medians over rounds. A peer whose ids are not those of the reference (sentencepiece for v3,
 mistral-common for Tekken) on every document is left out and named. MB are 10⁶ bytes of UTF-8.
+
+All of it takes hours. Any part can be run alone: `--section speed --vocab v3 --texts en,zh --docs 2000 --size 300000
+--rounds 1` takes two or three minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 from tests.benchmarks import peers, tables, targets, texts
 from tests.benchmarks.measure import Bench, command_seconds, speeds
 
-SECTIONS = ("speed", "threads", "start", "linear", "cli")
+SECTIONS = ("speed", "threads", "short", "start", "linear", "cli")
 START = ("import", "load", "begin", "rss")
 COMMON = (
     "from mistral_common.tokens.tokenizers.tekken import Tekkenizer; import sys;"
@@ -36,15 +39,19 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.encode", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, small texts, three kinds")
-    parser.add_argument("--only", help=f"sections, with commas: {','.join(SECTIONS)}")
+    parser.add_argument("--only", "--section", help=f"sections, with commas: {','.join(SECTIONS)}")
     parser.add_argument("--peers", help="names, with commas; all by default")
-    parser.add_argument("--kinds", help=f"kinds of text, with commas; by default {','.join(texts.KINDS)}")
-    parser.add_argument("--vocabs", default="v3,v3-tekken", help="v3, v3-tekken or both")
-    parser.add_argument("--docs", default="2000,whole", help="characters a document, with commas; `whole` for one text")
+    parser.add_argument("--kinds", "--texts", help=f"kinds of text, with commas; by default {','.join(texts.KINDS)}")
+    parser.add_argument("--vocabs", "--vocab", default="v3,v3-tekken", help="v3, v3-tekken or both")
+    parser.add_argument(
+        "--docs", default="200,2000,20000,whole", help="characters a document, with commas; `whole` for one text"
+    )
     parser.add_argument("--size", type=int, help="bytes a text (default 1,000,000)")
     parser.add_argument("--rounds", type=int, help="rounds (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the section `threads`")
     parser.add_argument("--cpu", type=int, help="pin the measurements on one thread to this processor")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
+                        help="`cpu` for processor time, on a busy machine (not for the section `threads`)")  # fmt: skip
     parser.add_argument("--corpus", type=Path, help="folder with real text: en.txt, de.txt …")
     parser.add_argument("--peer-path", action="append", default=[], metavar="NAME=FOLDER",
                         help="where a peer is installed that clashes with another (pip install --target)")  # fmt: skip
@@ -63,7 +70,7 @@ def say(text: str = "") -> None:
 
 
 def section_speed(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
-    """One thread: first pass, new text, warm, arrays, count, offsets, decode."""
+    """One thread: first pass, new text and warm, as lists and as arrays; count, offsets, decode."""
     out: dict[str, Any] = {}
     for vocab in split(opts.vocabs, ()):
         for docs in split(opts.docs, ()):
@@ -72,8 +79,9 @@ def section_speed(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...]
             out[f"{vocab}/{docs}"] = found
             shape = "whole texts" if length is None else f"documents of {length:,} characters"
             say(f"\n### {vocab}, {shape}, one thread\n")
-            say("First pass / new text after warming on other text / warm, lists.\n")
-            say(tables.overview(found) + "\n\n" + tables.ratios(found))
+            say("First pass / new text after warming on other text / warm: lists, then arrays.\n")
+            say(tables.overview(found) + "\n\n" + tables.overview(found, targets.ARRAYS))
+            say(f"\n{tables.LEGEND} ({targets.GOALS[vocab]:g}×).\n\n" + tables.ratios(found, targets.GOALS[vocab]))
     return out
 
 
@@ -86,7 +94,27 @@ def section_threads(bench: Bench, opts: argparse.Namespace, names: tuple[str, ..
             del modes["first"], modes["new"]  # measured on one thread, in the section `speed`
         out[vocab] = found
         say(f"\n### {vocab}, documents of 2,000 characters, {opts.threads} threads\n")
-        say(tables.scaling(found, opts.threads) + "\n\n" + tables.ratios(found))
+        say(tables.scaling(found, opts.threads) + "\n\n" + tables.ratios(found, targets.GOALS[vocab]))
+    return out
+
+
+def section_short(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """Texts of 20 characters, each by a call of its own: what a call costs."""
+    out: dict[str, dict[str, float]] = {}
+    for vocab in split(opts.vocabs, ()):
+        for kind in opts.kinds:
+            job = {"job": "short", "vocab": vocab, "texts": bench.texts(kind), "length": 20}
+            for name in names:
+                if peers.reads(name, vocab) and (name, vocab) not in bench.left_out:
+                    found = [
+                        f for f in (bench.run({**job, "peer": name}) for _ in range(bench.rounds)) if "seconds" in f
+                    ]
+                    if found:
+                        out.setdefault(f"{vocab}/{kind}", {})[name] = median(f["seconds"] for f in found)
+    shown = dict.fromkeys(name for by_peer in out.values() for name in by_peer)
+    rows = [[name, *(tables.number(1e6 * f[name]) if name in f else "–" for f in out.values())] for name in shown]
+    say("\n### Texts of 20 characters, µs each, lists, warm\n")
+    say(tables.markdown(["", *out], rows))
     return out
 
 
@@ -178,13 +206,13 @@ def main(arguments: list[str] | None = None) -> None:
     names = split(opts.peers, tuple(peers.LOADERS))
     paths = dict(p.split("=", 1) for p in opts.peer_path)
     run: dict[str, Callable[[Bench, argparse.Namespace, tuple[str, ...]], dict[str, Any]]] = {
-        "speed": section_speed, "threads": section_threads, "start": section_start, "linear": section_linear,
-        "cli": section_cli,
+        "speed": section_speed, "threads": section_threads, "short": section_short, "start": section_start,
+        "linear": section_linear, "cli": section_cli,
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="mistral-tok-bench-") as folder:
         bench = Bench(
             Path(folder), opts.size or (200_000 if opts.quick else 1_000_000), opts.rounds or (1 if opts.quick else 3),
-            corpus=opts.corpus and opts.corpus.resolve(), paths=paths, cpu=opts.cpu,
+            corpus=opts.corpus and opts.corpus.resolve(), paths=paths, cpu=opts.cpu, clock=opts.clock,
         )  # fmt: skip
         for vocab in split(opts.vocabs, ()):
             peers.tokenizer_json(vocab, bench.folder)

@@ -28,7 +28,7 @@ class Peer:
     """Operations on a list of texts; None where the library has no such call.
 
     `lists` returns Python lists of ids, `arrays` numpy arrays or buffers, one or many; the `_threads` twins take the
-    number of threads. `decode` takes rows of ids and returns strings or bytes.
+    number of threads. `decode` takes rows of ids and returns strings or bytes. `arrays_each`: an array a text.
     """
 
     lists: Lists
@@ -38,6 +38,7 @@ class Peer:
     decode: Callable[[list[list[int]]], Any] | None = None
     count: Callable[[list[str]], Any] | None = None
     offsets: Callable[[list[str]], Any] | None = None
+    arrays_each: Callable[[list[str]], Any] | None = None
 
 
 def _mistral_tok(vocab: str, folder: Path) -> Peer:
@@ -52,6 +53,7 @@ def _mistral_tok(vocab: str, folder: Path) -> Peer:
         decode=lambda rows: [tok.decode(r) for r in rows],
         count=lambda texts: [tok.count(t) for t in texts],
         offsets=lambda texts: [tok.encode_with_offsets(t) for t in texts],
+        arrays_each=lambda texts: [tok.encode_array(t) for t in texts],
     )
 
 

@@ -14,6 +14,8 @@ MODES = {
     "first": "first pass, lists",
     "new": "new text, lists",
     "warm": "warm, lists",
+    "arrays_first": "first pass, arrays",
+    "arrays_new": "new text, arrays",
     "arrays": "warm, arrays",
     "lists_threads": "warm, lists, threads",
     "arrays_threads": "warm, arrays, threads",
@@ -21,6 +23,12 @@ MODES = {
     "offsets": "offsets",
     "decode": "decode, million ids/s",
 }
+
+
+BELOW, SHORT = "✗", "·"
+"""Marks of a cell below the best exact peer, and of one at its level that falls short of the goal."""
+
+LEGEND = f"{BELOW} slower than the best exact peer; {SHORT} as fast, but short of the goal"
 
 
 def width(text: str) -> int:
@@ -51,21 +59,21 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
 
 
-def overview(figures: Figures) -> str:
-    """Every peer: first pass / new text / warm, in MB/s, lists."""
-    names = [n for n in _names(figures) if any("first" in f.get(n, {}) for f in figures.values())]
+def overview(figures: Figures, modes: Sequence[str] = ("first", "new", "warm")) -> str:
+    """Every peer: first pass / new text / warm, in MB/s."""
+    names = [n for n in _names(figures) if any(modes[0] in f.get(n, {}) for f in figures.values())]
     rows = []
     for name in names:
-        cells = [
-            "/".join(number(by_peer.get(name, {}).get(m)) for m in ("first", "new", "warm"))
-            for by_peer in figures.values()
-        ]
+        cells = ["/".join(number(by_peer.get(name, {}).get(m)) for m in modes) for by_peer in figures.values()]
         rows.append([name, *cells])
     return markdown(["MB/s", *figures], rows)
 
 
-def ratios(figures: Figures) -> str:
-    """One row a mode: our figure, the ratio to the best peer and its name, and the ratio to mistral-common."""
+def ratios(figures: Figures, goal: float = 1.0) -> str:
+    """One row a mode: our figure, the ratio to the best peer and its name, and the ratio to mistral-common.
+
+    Cells below the best peer, and those short of the goal, bear the marks of `LEGEND`.
+    """
     if not any(OURS in by_peer for by_peer in figures.values()):
         return ""
     rows = []
@@ -81,7 +89,9 @@ def ratios(figures: Figures) -> str:
             else:
                 best = max(others, key=lambda n: others[n])
                 common = f", {number(ours / others['mistral-common'])}× m-c" if "mistral-common" in others else ""
-                cells.append(f"{number(ours)} = {ours / others[best]:.2f}× {best}{common}")
+                ratio = ours / others[best]
+                mark = f" {BELOW}" if ratio < 1 else f" {SHORT}" if ratio < goal else ""
+                cells.append(f"{number(ours)} = {ratio:.2f}× {best}{mark}{common}")
         if any(c != "–" for c in cells):
             rows.append([title, *cells])
     return markdown([f"{OURS}, MB/s", *figures], rows)

@@ -27,7 +27,7 @@ EMOJI = ["😀", "👍🏽", "👩\u200d🚀", "🇫🇷", "❤️", "🤖", "�
 
 
 @cache
-def _words(language: str) -> tuple[list[str], list[float]]:
+def frequencies(language: str) -> tuple[list[str], list[float]]:
     """Words of a language and their cumulated frequencies."""
     from wordfreq import get_frequency_dict
 
@@ -36,7 +36,7 @@ def _words(language: str) -> tuple[list[str], list[float]]:
 
 
 def _sample(language: str, rng: random.Random, count: int) -> list[str]:
-    words, sums = _words(language)
+    words, sums = frequencies(language)
     return [words[bisect(sums, rng.random() * sums[-1], 0, len(words) - 1)] for _ in range(count)]
 
 

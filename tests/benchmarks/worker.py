@@ -27,17 +27,26 @@ ENOUGH = 0.8
 """Seconds after which a measurement is not repeated: noise is a small part of them."""
 
 
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
+chosen = ["wall"]
+
+
 def rss() -> float:
     """Resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def clock() -> float:
+    """Seconds on the clock of this process' job: of the wall, or of the processors that it took."""
+    return CLOCKS[chosen[0]]()
+
+
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds that a call took, and what it returned."""
-    start = perf_counter()
+    start = clock()
     result = call()
-    return perf_counter() - start, result
+    return clock() - start, result
 
 
 def median(call: Callable[[], Any], repeats: int) -> float:
@@ -84,7 +93,7 @@ def speed(job: Job) -> dict[str, Any]:
         return {**figures, "hashes": [*hashes, fingerprint(together, shift)], "ids": sum(map(len, ids))}
     figures["warm"] = median(lambda: peer.lists(new), repeats)
     hashes.append(fingerprint(peer.lists(new), shift))
-    for mode in ("arrays", "count", "offsets"):
+    for mode in ("arrays_each", "count", "offsets"):
         if (call := getattr(peer, mode)) is not None:
             figures[mode] = median(lambda call=call: call(new), repeats)
     if peer.decode is not None:
@@ -93,6 +102,25 @@ def speed(job: Job) -> dict[str, Any]:
         figures["decode"] = median(lambda: peer.decode(rows), repeats)
     figures["peak_rss"] = rss()
     return {**figures, "hashes": hashes, "ids": sum(map(len, ids))}
+
+
+def arrays(job: Job) -> dict[str, Any]:
+    """Seconds of a first pass into arrays, of new text, and of the same again; nothing where there is no such call."""
+    peer = load(job)[1]
+    if peer.arrays is None:
+        return {}
+    call = peer.arrays
+    old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
+    first, begun = timed(lambda: call(old))[0], timed(lambda: call(new))[0]
+    return {"arrays_first": first, "arrays_new": begun, "arrays": median(lambda: call(new), job["repeats"])}
+
+
+def short(job: Job) -> dict[str, Any]:
+    """Seconds of one text of a few characters: each of many different ones, met before."""
+    peer = load(job)[1]
+    texts = documents(Path(job["texts"][0]).read_text(encoding="utf-8"), job["length"])[:2000]
+    peer.lists(texts)
+    return {"seconds": min(median(lambda: peer.lists(texts), 5) for _ in range(3)) / len(texts)}
 
 
 def _batches(job: Job, peer: peers.Peer, texts: list[str]) -> dict[str, float]:
@@ -123,12 +151,13 @@ def linear(job: Job) -> dict[str, Any]:
     return {"seconds": process_time() - begun}
 
 
-JOBS = {"speed": speed, "start": start, "linear": linear}
+JOBS = {"speed": speed, "arrays": arrays, "short": short, "start": start, "linear": linear}
 
 
 def main() -> None:
     """Run the job of standard input."""
     job = json.load(sys.stdin)
+    chosen[0] = job.get("clock", "wall")
     print(json.dumps(JOBS[job["job"]](job)))
 
 

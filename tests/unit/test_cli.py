@@ -1,46 +1,21 @@
 """The command line: what it prints, where it reads from, and how it ends."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from cli_support import SCRIPT, Call, one_line_of_error, shell, through_a_terminal
+
 from mistral_tok import Tokenizer
 from mistral_tok.cli.app import COMMANDS
-from mistral_tok.cli.main import run
 
-SCRIPT = str(Path(sysconfig.get_path("scripts")) / "mistral-tok")
 HELLO = [22177, 1044, 4304]
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def do(*arguments: str) -> tuple[int, str, str]:
-        code = run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return do
-
-
-def shell(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [SCRIPT, *arguments], input=stdin, capture_output=True, env=os.environ | environment, timeout=120
-    )
-
-
-def one_line_of_error(text: str) -> bool:
-    return text.startswith("mistral-tok: error: ") and text.count("\n") == 1 and text.endswith("\n")
 
 
 # encode
@@ -152,33 +127,11 @@ def test_a_named_file_that_is_not_utf8_is_an_error(call: Call, folder: Path) -> 
     assert "byte 0 (0xFF)" in err
 
 
-def _through_a_terminal(*arguments: str) -> str:
-    """What a command shows when standard output and error are one pseudo-terminal."""
-    pty = pytest.importorskip("pty")
-    main, side = pty.openpty()
-    process = subprocess.Popen(
-        [SCRIPT, *arguments], stdin=side, stdout=side, stderr=side, env=os.environ | {"TERM": "xterm"}
-    )
-    os.close(side)
-    shown = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # Linux's way to say that the other side is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(main)
-    assert process.wait(60) == 0
-    return shown.decode()
-
-
 def test_a_terminal_sees_a_progress_bar_and_colours_and_a_pipe_neither(folder: Path) -> None:
-    bar = _through_a_terminal("count", "--files", str(folder))
+    bar = through_a_terminal("count", "--files", str(folder))
     assert "counting" in bar
     assert "4\ttotal" in bar.replace("       ", "\t")
-    assert "\x1b[" in _through_a_terminal("pieces", "Hello, world")
+    assert "\x1b[" in through_a_terminal("pieces", "Hello, world")
     done = shell("count", "--files", str(folder))
     assert b"counting" not in done.stdout + done.stderr
     assert b"\x1b" not in done.stdout + done.stderr + shell("pieces", "Hello, world").stdout

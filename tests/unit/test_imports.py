@@ -45,7 +45,7 @@ def test_the_check_itself_sees_imports() -> None:
     assert imported_by("import numpy, click") & HEAVY == {"numpy", "click"}
 
 
-COMPILED = ("build", "decode", "encode", "merge", "presplit", "spans", "tables", "verify", "worker")
+COMPILED = ("build", "decode", "encode", "merge", "parts", "presplit", "spans", "tables", "verify", "worker")
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -1,0 +1,157 @@
+"""Every path through the core gives the ids of the reference.
+
+Sizes on both sides of each limit, tables of every size, cold and warm, and every level of instructions of the machine.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, instructions, tokenizer, vocabulary
+
+from mistral_tok import Tokenizer
+
+LIMITS = (8, 15, 16, 31, 32, 48, 64, 128, 256)
+"""Bytes of a key's word, of segments in slots of each width, of the short merge, of masks, of what is remembered."""
+
+COUNTS = (31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 513)
+"""Segments around what is looked up at once, and what is cut at once."""
+
+SIZES = sorted({limit + by for limit in LIMITS for by in (-1, 0, 1)})
+BOUNDS = (0, *(1 << power for power in range(8, 16)), 3000, 1 << 20)
+SAMPLE = ("v1", "v7", "v3-tekken")
+
+PARTS = {
+    "one letter": "x",
+    "letters": "the quick onomatopoeia of straightforwardness",
+    "accents": "éàüñ",
+    "Cyrillic": "достопримечательность",
+    "Chinese": "日本語中文字",
+    "emoji": "😀🤖👩\u200d🚀",
+    "digits": "1234567890",
+    "punctuation": "!?.,;--==",
+    "spaces": " ",
+    "newlines": "\n",
+    "marks": "e\u0301\u0302",
+}
+
+
+def filled(part: str, size: int) -> str:
+    """A text of `size` bytes that repeats `part` without its spaces; filled up with letters where no character fits."""
+    plain = part.replace(" ", "") or part
+    whole = (plain * size).encode()[:size].decode("utf-8", "ignore")
+    return whole + "z" * (size - len(whole.encode()))
+
+
+@cache
+def sized() -> list[str]:
+    """Segments of every size around a limit: alone, at the end of a text, at its start, and in its middle."""
+    words = [filled(part, size) for part, size in product(PARTS.values(), SIZES)]
+    return [text for word in words for text in (word, " " + word, "so " + word, word + " so", f"a {word}, b", word * 2)]
+
+
+@cache
+def ending() -> list[str]:
+    """Texts that end right at a limit, before it and after it, with a last segment of each size."""
+    draw = random.Random("ends")
+    words = ["a", "to", "the", "then", "house", "Straße", "слово", "中", "😀", "42", "...", "responsibilities"]
+    texts = []
+    for size, last in product(SIZES, (1, 2, 7, 8, 9, 14, 15, 16, 17, 30, 31, 32, 33)):
+        text = " " + filled("straightforwardnesses", last)
+        while len(text.encode()) < size:
+            text = f" {draw.choice(words)}{text}"
+        texts.append(text.encode()[-size:].decode("utf-8", "ignore"))
+    return texts
+
+
+@cache
+def counted() -> list[str]:
+    """Texts of as many segments as fill a group or a block, and one more or less; each part cut in its own way."""
+    parts = ("a ", "word ", "é ", "日", "1", ",", "a,", "\n", "слово ", "😀", "longwordhere, ", " \n")
+    return [part * count for part, count in product(parts, COUNTS)] + [
+        "Ab, c 日1\n" * count + end for count, end in product(COUNTS, ("", "x", " ", "日", "."))
+    ]
+
+
+def every_way(found: Tokenizer, text: str) -> list[list[int]]:
+    """The ids of a text by every call that gives some."""
+    joined, splits = found.encode_ragged([text, text])
+    return [
+        found.encode(text),
+        found.encode_array(text).tolist(),
+        found.encode_with_offsets(text).ids,
+        *found.encode_batch([text]),
+        joined[: splits[1]].tolist(),
+        joined[splits[1] :].tolist(),
+        found.encode(text),
+    ]
+
+
+@pytest.mark.parametrize("level", SIMD)
+@pytest.mark.parametrize("name", NAMES if DEEP else SAMPLE)
+def test_sizes_around_every_limit(name: str, level: int | None) -> None:
+    """With fresh tables, with the same once they are warm, and with tables that forget at once."""
+    texts = [*sized(), *ending(), *counted()]
+    fresh = Tokenizer.from_vocabulary(vocabulary(name))
+    forgetful = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=0)
+    with instructions(level, fresh, forgetful):
+        for found in (fresh, fresh, forgetful) if DEEP or level == SIMD[-1] else (fresh, forgetful):
+            assert_official(name, texts, found)
+
+
+@pytest.mark.parametrize("level", SIMD)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_every_call_around_every_limit(name: str, level: int | None) -> None:
+    texts = [*sized()[:: 1 if DEEP else 13], *ending()[:: 1 if DEEP else 5], *counted()[:: 1 if DEEP else 3]]
+    with instructions(level, tokenizer(name)):
+        for text in texts:
+            row = tokenizer(name).encode(text)
+            assert every_way(tokenizer(name), text) == [row] * 7
+            assert tokenizer(name).count(text) == len(row)
+
+
+@cache
+def crowded() -> str:
+    """One text in which the same words come back between others that come once, so that they drive each other out."""
+    draw = random.Random("crowded")
+    letters = "abcdefghijklmnopqrstuvwxyzéя日"
+    common = [word for text in corpora().values() for word in text[:400].split()]
+    words = []
+    for _ in range(3000):
+        words.append(draw.choice(common))
+        words.append("".join(draw.choices(letters, k=draw.choice((2, 5, 9, 14, 15, 17, 30, 33, 60)))))
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("level", SIMD)
+@pytest.mark.parametrize("name", SAMPLE)
+def test_evictions_in_the_middle_of_a_text(name: str, level: int | None) -> None:
+    """Tables of every size: the text is read once, and again by a worker whose tables hold the end of it."""
+    text = crowded()
+    for bound in BOUNDS if level == SIMD[-1] else BOUNDS[:2]:
+        found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
+        with instructions(level, found):
+            assert_official(name, [text, text[len(text) // 2 :], text], found)
+
+
+@cache
+def held(name: str, bound: int) -> Tokenizer:
+    return Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
+
+
+@pytest.mark.parametrize("level", SIMD)
+@pytest.mark.parametrize("name", SAMPLE)
+@given(texts=st.lists(any_text(), min_size=1, max_size=6), bound=st.sampled_from((0, 1 << 10, 1 << 13)))
+def test_any_texts_in_any_order(name: str, level: int | None, texts: list[str], bound: int) -> None:
+    """What the tables remember of texts before changes nothing, nor where a text begins in a batch."""
+    with instructions(level, held(name, bound)):
+        assert_official(name, [*texts, *texts[::-1], "".join(texts)], held(name, bound))
