@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 from typing import Protocol
 
 
@@ -21,7 +22,9 @@ class Encodes(Protocol):
     def lists(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> list[list[int]]:
         """Return the ids of each of some texts."""
 
-    def ragged(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> tuple[bytearray, list[int]]:
+    def ragged(
+        self, texts: list[str] | list[bytes], start: int, stop: int, head: int, tail: int
+    ) -> tuple[bytearray, list[int]]:
         """Return the ids of some texts as int32 in a row, and where those of each end."""
 
     def counts(self, texts: list[str], start: int, stop: int) -> list[int]:
@@ -54,11 +57,14 @@ class WithoutAbsent:
         """Return the ids of each of some texts."""
         return [self._kept(row) for row in self.whole.lists(texts, start, stop, head, tail)]
 
-    def ragged(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> tuple[bytearray, list[int]]:
+    def ragged(
+        self, texts: list[str] | list[bytes], start: int, stop: int, head: int, tail: int
+    ) -> tuple[bytearray, list[int]]:
         """Return the ids of some texts as int32 in a row, and where those of each end."""
-        ids, ends = array("i"), []
-        for row in self.lists(texts, start, stop, head, tail):
-            ids.extend(row)
+        data, whole_ends = self.whole.ragged(texts, start, stop, head, tail)
+        whole, ids, ends = memoryview(data).cast("i"), array("i"), []
+        for begin, end in pairwise([0, *whole_ends]):
+            ids.extend(self._kept(whole[begin:end].tolist()))
             ends.append(len(ids))
         return bytearray(ids.tobytes()), ends
 
