@@ -11,15 +11,16 @@ from typing import Any
 from mistral_tok.chat.formats import FORMATS
 from mistral_tok.errors import MistralTokError, VocabularyError
 from mistral_tok.load.chat_template import FILE, holds_template, read_template
+from mistral_tok.load.locate import GGUF_SUFFIX
 from mistral_tok.mistral import MistralTokenizer
 from mistral_tok.templates.compare import compare
 from mistral_tok.templates.errors import TemplateException
 from mistral_tok.templates.findings import Finding, agreement, settings, size, special_tokens, stopping
-from mistral_tok.templates.gguf_findings import gguf_findings, is_gguf
+from mistral_tok.templates.gguf_findings import gguf_findings, holds_vocabulary
 from mistral_tok.templates.template import ChatTemplate
 from mistral_tok.tokenizer import Tokenizer
 
-READING = {".gguf": 0, "tokenizer.json": 1, "tekken.json": 2}
+READING = {GGUF_SUFFIX: 0, "tokenizer.json": 1, "tekken.json": 2}
 """Vocabulary files by trustworthiness, by name or suffix; SentencePiece files come last."""
 
 
@@ -41,7 +42,7 @@ def examine(
         from mistral_tok.load.hub import fetch_folder
 
         folder = fetch_folder(str(place), _is_examined, revision=revision)
-    elif is_gguf(folder.name):
+    elif folder.name.endswith(GGUF_SUFFIX):
         return _gguf(folder, version, budget)
     elif not folder.is_dir():
         raise VocabularyError(f"{folder}: no folder, and no GGUF file. Give the folder of the model.")
@@ -95,7 +96,7 @@ def _folder(folder: Path, version: str | None, budget: int) -> list[Finding]:
     if template is not None:
         found += conformance(template, tokenizer, version or tokenizer.version, budget, str(folder / name))
     for path in sorted(folder.iterdir()):
-        if path.name in vocabularies and is_gguf(path.name):
+        if path.name in vocabularies and holds_vocabulary(path.name):
             found += _gguf(path, version or tokenizer.version, budget)
     return found
 
@@ -114,7 +115,7 @@ def _json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
 
 def _vocabularies(folder: Path) -> tuple[dict[str, Tokenizer], list[Finding]]:
     """The vocabulary files that can be read; the most trustworthy last."""
-    names = [path.name for path in folder.iterdir() if _is_vocabulary(path.name) or is_gguf(path.name)]
+    names = [path.name for path in folder.iterdir() if _is_vocabulary(path.name) or holds_vocabulary(path.name)]
     opened: dict[str, Tokenizer] = {}
     found = []
     for name in sorted(names, key=lambda name: (READING.get(name, READING.get(name[-5:], 3)), name)):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mistral_tok.load.gguf_head import Metadata, metadata, read_head
+from mistral_tok.load.locate import GGUF_SUFFIX
 from mistral_tok.templates.findings import Finding
 from mistral_tok.tokenizer import Tokenizer
 
-SUFFIX = ".gguf"
 CONTROLS = (
     "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
     "[TOOL_CALLS]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]",
@@ -24,9 +24,9 @@ _PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 """Parts of a file that was split: the first one alone holds the metadata."""
 
 
-def is_gguf(name: str) -> bool:
-    """Whether a file is a GGUF file with a head of its own."""
-    return name.endswith(SUFFIX) and _PART.search(name) is None
+def holds_vocabulary(name: str) -> bool:
+    """Whether a file is a GGUF file with a vocabulary: no later part of one, and no image projector."""
+    return name.endswith(GGUF_SUFFIX) and "mmproj" not in name and _PART.search(name) is None
 
 
 def head_of(path: Path) -> Metadata:

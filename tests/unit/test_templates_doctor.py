@@ -326,6 +326,7 @@ def test_damaged_gguf_files_are_found(
 
 def test_a_gguf_file_is_compared_with_what_lies_beside_it(folder: Path) -> None:
     path = gguf("v3", folder)
+    (folder / "mmproj-model.gguf").write_bytes(gguf_bytes({"general.architecture": "clip"}))
     assert examine(folder, budget=0) == []
     shutil.copy(gguf("v1", folder), path)
     (folder / "v1.gguf").rename(folder / "m-00002-of-00002.gguf")  # a part that holds no metadata of its own
