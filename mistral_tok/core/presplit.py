@@ -53,6 +53,8 @@ def cut(
     while i < n and count < room:
         if t.words and t.simd and room - count >= SCAN and mt_scannable(p + i, n - i, t.words):
             count += mt_scan_words(t.simd, p, n, cython.address(i), ends + count, room - count, t.words > 1)
+            if count == room:
+                break
         before = p[i]
         previous = mt_char(p + i, cython.address(size))
         i += size
