@@ -190,6 +190,60 @@ MT_INLINE int mt_keep_ids(const mt_memory *m, const mt_seen *s, const int32_t *i
     return 1;
 }
 
+/* Make the keys of segments, the first from `start` on, and ask for their sets. A segment of more than 15 bytes gets a key
+ * that no slot has; one of up to 31 has a wide set. */
+static inline void mt_ask_sets(const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start, const uint64_t *ends,
+                               int count, uint64_t *keys, const void **sets) {
+    for (int i = 0; i < count; i++) {
+        const uint64_t size = ends[i] - start;
+        uint64_t *k = keys + 2 * i;
+        if (mt_likely(size <= 15)) {
+            if (mt_likely(start + 16 <= n)) {
+                k[0] = mt_load64(p + start) & mt_keep[size][0];
+                k[1] = (mt_load64(p + start + 8) & mt_keep[size][1]) | size << 56;
+            } else {
+                mt_key(p + start, (uint32_t)size, n - start, k, k + 1);
+            }
+            sets[i] = m->slots + 2 * (mt_key_hash(k[0], k[1]) & m->set_mask);
+        } else {
+            uint64_t wide[4];
+            k[0] = 1, k[1] = 0;
+            sets[i] = m->slots;
+            if (size <= 31) {
+                mt_wide_key(p + start, (uint32_t)size, n - start, wide);
+                sets[i] = m->wides + 2 * (mt_wide_hash(wide) & m->wide_mask);
+            }
+        }
+        mt_prefetch(sets[i]);
+        start = ends[i];
+    }
+}
+
+/* Recall segments one after the other until one is not known in its set. Writes their ids to `out`, adds their number to
+ * `k[0]`, moves `start[0]` to the end of the last, and returns how many segments that were. */
+static inline int mt_recall_sets(const uint8_t *p, uint64_t n, uint64_t *start, const uint64_t *ends, const uint64_t *keys,
+                                 const void *const *sets, int count, int32_t *out, int64_t *k) {
+    int32_t *at = out + *k;
+    int i = 0;
+    for (; i < count; i++) {
+        uint32_t known;
+        if (mt_likely(keys[2 * i + 1])) {
+            known = mt_recall((const mt_slot *)sets[i], keys[2 * i], keys[2 * i + 1], at);
+        } else {
+            const uint64_t begin = i > 0 ? ends[i - 1] : *start;
+            uint64_t wide[4];
+            if (ends[i] - begin > 31) break;
+            mt_wide_key(p + begin, (uint32_t)(ends[i] - begin), n - begin, wide);
+            known = mt_wide_recall((const mt_wide *)sets[i], wide, at);
+        }
+        if (!mt_likely(known)) break;
+        at += known;
+    }
+    if (i > 0) *start = ends[i - 1];
+    *k = at - out;
+    return i;
+}
+
 /* Work out those of up to 128 segments that are not remembered, and remember them. The caller looks for them again: it
  * encodes what was driven out in between, or has too many ids, by itself. Segments with a space mark are left to it. */
 static inline void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count) {

@@ -18,28 +18,24 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_SYMBOL,
     bytes_p,
     ids_p,
+    mt_ask_sets,
     mt_char,
     mt_find,
     mt_joins_hashed,
     mt_keep_ids,
-    mt_key,
-    mt_key_hash,
     mt_learn,
     mt_look,
     mt_lookup,
     mt_may_join,
     mt_mix,
-    mt_prefetch,
-    mt_recall,
+    mt_recall_sets,
     mt_seen,
     mt_slot,
     mt_spill,
     mt_spilt,
     mt_wide,
-    mt_wide_hash,
-    mt_wide_key,
-    mt_wide_recall,
     mt_zeroed,
+    set_p,
 )
 from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
@@ -258,51 +254,43 @@ class Worker:
     ) -> int64_t:
         """Encode the segments that end at `ends`, the first of which starts at `at`."""
         keys: uint64_t[256]
-        places: uint64_t[128]
-        wide: uint64_t[4]
-        i: cython.int
+        sets: set_p[128]
         base: cython.int = 0
         group: cython.int
+        i: cython.int
         size: uint64_t
-        start: uint64_t
         known: uint32_t
         learnt: cython.int
-        out: ids_p = self.ids
         while base < count:
-            # All places of a group are asked for before the first is looked at, so that their cache misses overlap.
+            # All sets of a group are asked for before the first is looked at, so that their cache misses overlap.
             group = count - base if count - base < GROUP else GROUP
+            mt_ask_sets(cython.address(self.m), p, n, at, ends + base, group, keys, sets)
             learnt = 0
-            start = at
-            for i in range(group):
-                size = ends[base + i] - start
-                if size <= 15:
-                    mt_key(p + start, cython.cast(uint32_t, size), n - start, keys + 2 * i, keys + 2 * i + 1)
-                    places[i] = mt_key_hash(keys[2 * i], keys[2 * i + 1])
-                    mt_prefetch(self.m.slots + 2 * (places[i] & self.m.set_mask))
-                elif size <= 31:
-                    mt_wide_key(p + start, cython.cast(uint32_t, size), n - start, wide)
-                    places[i] = mt_wide_hash(wide)
-                    mt_prefetch(self.m.wides + 2 * (places[i] & self.m.wide_mask))
-                start = ends[base + i]
-            for i in range(group):
+            i = 0
+            while True:
+                i += mt_recall_sets(
+                    p,
+                    n,
+                    cython.address(at),
+                    ends + base + i,
+                    keys + 2 * i,
+                    sets + i,
+                    group - i,
+                    self.ids,
+                    cython.address(k),
+                )
+                if i == group:
+                    break
                 size = ends[base + i] - at
-                known = 0
-                if size <= 15:
-                    known = mt_recall(
-                        self.m.slots + 2 * (places[i] & self.m.set_mask), keys[2 * i], keys[2 * i + 1], out + k
-                    )
-                elif size <= 31:
-                    mt_wide_key(p + at, cython.cast(uint32_t, size), n - at, wide)
-                    known = mt_wide_recall(self.m.wides + 2 * (places[i] & self.m.wide_mask), wide, out + k)
-                if known == 0 and size <= 31:
-                    known = self.find(p + at, size, n - at, k)
-                    if known == 0 and i >= learnt:
-                        learnt = i + TOGETHER if group - i > TOGETHER else group
-                        self.learn(p, ends + base + i, learnt - i, at, n)
+                known = self.find(p + at, size, n - at, k) if size <= 31 else 0
+                if known == 0 and size <= 31 and i >= learnt:
+                    learnt = i + TOGETHER if group - i > TOGETHER else group
+                    self.learn(p, ends + base + i, learnt - i, at, n)
                 k = k + known if known else self.segment(p + at, size, n - at, k)
                 if k < 0:
                     return k
                 at = ends[base + i]
+                i += 1
             base += group
         return k
 
