@@ -187,13 +187,6 @@ static inline int mt_scannable(const uint8_t *p, uint64_t n, uint32_t leads) {
     return ((a | b) & 0x8080808080808080u) == 0;
 }
 
-/* Is any of the segments that end at `ends`, the first from `start` on, longer than `size`? */
-static inline int mt_any_longer(uint64_t start, const uint64_t *ends, int count, uint64_t size) {
-    uint64_t longer = ends[0] - start > size;
-    for (int i = 1; i < count; i++) longer |= ends[i] - ends[i - 1] > size;
-    return (int)longer;
-}
-
 static inline uint8_t mt_class(const mt_tables *t, uint32_t c) {
     return t->classes[(uint32_t)t->class_index[c >> 7] << 7 | (c & 127)];
 }

@@ -9,7 +9,6 @@ import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
-    mt_any_longer,
     mt_char,
     mt_class,
     mt_may_join,
@@ -49,10 +48,13 @@ def cut(
     previous: uint32_t
     c: uint32_t
     before: uint32_t
+    over: cython.int = 0
     size: uint32_t = 0
     while i < n and count < room:
         if t.words and t.simd and room - count >= SCAN and mt_scannable(p + i, n - i, t.words):
-            count += mt_scan_words(t.simd, p, n, cython.address(i), ends + count, room - count, t.words > 1)
+            count += mt_scan_words(
+                t.simd, p, n, cython.address(i), ends + count, room - count, cython.address(over), t.words > 1
+            )
             if count == room:
                 break
         before = p[i]
@@ -208,17 +210,20 @@ def split_tekken(
     start: uint64_t
     count: cython.int = 0
     made: cython.int
+    over: cython.int
     j: cython.int
     while i < n and count < room:
         made = 0
+        over = 0
         start = i
         if t.scans and t.simd and mt_scannable(p + i, n - i, 3):
-            made = mt_scan_tekken(t.simd, p, n, cython.address(i), ends + count, room - count)
+            made = mt_scan_tekken(t.simd, p, n, cython.address(i), ends + count, room - count, cython.address(over))
         if made == 0:
             i = tekken_end(t, p, n, i)
             ends[count] = i
             made = 1
-        if not cuts or not mt_any_longer(start, ends + count, made, 15):
+            over = i - start > 15
+        if not cuts or not over:
             count += made
             continue
         for j in range(made):

@@ -235,8 +235,16 @@ MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide) {
     return ~joined & ~(uint64_t)1 & (stop ? mt_below(mt_trailing(stop)) : UINT64_MAX);
 }
 
+/* Is a segment longer than 15 bytes? `starts` are the ends of all but the first, which begins at bit 0. */
+MT_INLINE int mt_any_over_15(uint64_t starts, uint64_t last) {
+    uint64_t near = starts | 1; /* the 15 places from each start on */
+    near |= near << 1, near |= near << 2, near |= near << 4, near |= near << 7;
+    return (~near & mt_below(last)) != 0;
+}
+
 /* Scan from `at[0]`, where a segment begins, and write the ends of segments to `ends`, at most 63 a block and at most
- * `room`; stop where a block has no boundary. Text beyond `n` is not read. */
+ * `room`; stop where a block has no boundary. Text beyond `n` is not read. `over` becomes 1 when a segment has more than
+ * 15 bytes. */
 #define MT_SCAN(CLASSIFY, STARTS)                                                                                     \
     do {                                                                                                              \
         int count = 0;                                                                                                \
@@ -254,6 +262,7 @@ MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide) {
             uint64_t starts = STARTS;                                                                                 \
             if (starts == 0) break;                                                                                   \
             const uint64_t last = 63 - (uint64_t)__builtin_clzll(starts);                                             \
+            *over |= mt_any_over_15(starts, last);                                                                    \
             for (; starts; starts &= starts - 1) ends[count++] = i + mt_trailing(starts);                             \
             i += last;                                                                                                \
         }                                                                                                             \
@@ -261,7 +270,7 @@ MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide) {
         return count;                                                                                                 \
     } while (0)
 
-#define MT_SCAN_ARGUMENTS const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room
+#define MT_SCAN_ARGUMENTS const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room, int *over
 #if defined(MT_X86)
 MT_TARGET_AVX512 static int mt_tekken_avx512(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx512, mt_tekken_starts(&m)); }
 MT_TARGET_AVX2 static int mt_tekken_avx2(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx2, mt_tekken_starts(&m)); }
@@ -276,26 +285,26 @@ static int mt_words_128(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_128, 
 /* Scan for the matches of Tekken's pattern with the instructions of a level. */
 static inline int mt_scan_tekken(int level, MT_SCAN_ARGUMENTS) {
 #if defined(MT_X86)
-    if (level >= 3) return mt_tekken_avx512(p, n, at, ends, room);
-    if (level == 2) return mt_tekken_avx2(p, n, at, ends, room);
+    if (level >= 3) return mt_tekken_avx512(p, n, at, ends, room, over);
+    if (level == 2) return mt_tekken_avx2(p, n, at, ends, room, over);
 #endif
 #if defined(MT_X86) || defined(MT_NEON)
-    if (level >= 1) return mt_tekken_128(p, n, at, ends, room);
+    if (level >= 1) return mt_tekken_128(p, n, at, ends, room, over);
 #endif
-    (void)level, (void)p, (void)n, (void)at, (void)ends, (void)room;
+    (void)level, (void)p, (void)n, (void)at, (void)ends, (void)room, (void)over;
     return 0;
 }
 
 /* The same by the class rule. */
 static inline int mt_scan_words(int level, MT_SCAN_ARGUMENTS, int wide) {
 #if defined(MT_X86)
-    if (level >= 3) return mt_words_avx512(p, n, at, ends, room, wide);
-    if (level == 2) return mt_words_avx2(p, n, at, ends, room, wide);
+    if (level >= 3) return mt_words_avx512(p, n, at, ends, room, over, wide);
+    if (level == 2) return mt_words_avx2(p, n, at, ends, room, over, wide);
 #endif
 #if defined(MT_X86) || defined(MT_NEON)
-    if (level >= 1) return mt_words_128(p, n, at, ends, room, wide);
+    if (level >= 1) return mt_words_128(p, n, at, ends, room, over, wide);
 #endif
-    (void)level, (void)p, (void)n, (void)at, (void)ends, (void)room, (void)wide;
+    (void)level, (void)p, (void)n, (void)at, (void)ends, (void)room, (void)over, (void)wide;
     return 0;
 }
 #endif
