@@ -65,9 +65,10 @@ class Toolbox:
 
 
 def _result(call: CallComplete, value: Any, failed: bool = False) -> CallResult:
-    """A text as it is, anything else as JSON."""
+    """A text as it is, anything else as JSON; what is no character (as in odd file names) is written as its escape."""
     value = {"error": value} if failed else value
     content = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    content = content.encode("utf-8", "backslashreplace").decode("utf-8")
     return CallResult(index=call.index, name=call.name, id=call.id, content=content, failed=failed)
 
 

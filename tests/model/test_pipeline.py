@@ -14,6 +14,7 @@ import pytest
 import torch
 from mistral_tok.model import GrowingCache, MistralConfig, MistralForCausalLM, ModelError
 from mistral_tok.model.arguments import Options
+from mistral_tok.model.prepack import prepackable
 
 import mistral_tok
 from mistral_tok import (
@@ -221,6 +222,21 @@ def test_a_model_object_needs_a_tokenizer_of_any_kind(folder: Path) -> None:
             pipeline(model=model, tokenizer=tokenizer)
 
 
+def test_only_what_gains_by_it_is_prepacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    possible = prepackable(torch.zeros(1, dtype=torch.bfloat16))
+    assert not pipeline(model=TINY, device="cpu").model.lm_head.prepacked  # its weights stay in the caches
+    assert pipeline(model=TINY, device="cpu", dtype="bfloat16").model.lm_head.prepacked is possible
+    monkeypatch.setattr("mistral_tok.pipelines.find.PACKED_FROM", 500_000)
+    assert pipeline(model=TINY, device="cpu").model.lm_head.prepacked is prepackable(torch.zeros(1))
+
+
+@pytest.mark.parametrize("device", ["abacus", "cpu:x", 3.5, 4096])
+def test_a_device_that_is_not_there_is_named(device: Any) -> None:
+    for model in (TINY, MistralForCausalLM.from_pretrained(TINY)):
+        with pytest.raises(InvalidRequestException, match=f"device is .*{device}"):
+            pipeline(model=model, tokenizer=OFFICIAL, device=device)
+
+
 def test_a_tokenizer_of_another_model_is_refused() -> None:
     with pytest.raises(TokenizerException, match="32768 ids, the model 1000"):
         pipeline(model=TINY, tokenizer=MistralTokenizer.v3(), device="cpu")
@@ -346,6 +362,8 @@ def test_an_end_of_ones_own(tiny: TextGenerationPipeline) -> None:
     [
         ({"max_new_token": 3}, "Did you mean max_new_tokens"),
         ({"beams": 3}, "beams=3: generation has no such option"),
+        ({"max_length": 9}, "Did you mean max_new_tokens"),
+        ({"stop_strings": 5}, "stop_strings is 5"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_rounds": 0}, "max_rounds is 0"),
         ({"stop_strings": ["a", ""]}, "stop_strings holds ''"),

@@ -172,7 +172,14 @@ def complete(name: str, arguments: str) -> CallComplete:
 
 @pytest.mark.parametrize(
     ("value", "content"),
-    [("as it is", "as it is"), ({"é": [1, None]}, '{"é": [1, null]}'), (None, "null"), ({1, 2} and object, None)],
+    [
+        ("as it is", "as it is"),
+        ({"é": [1, None]}, '{"é": [1, null]}'),
+        (None, "null"),
+        ({1, 2} and object, None),
+        ("a name\udcff", "a name\\udcff"),
+        (["\ud800"], '["\\ud800"]'),
+    ],
 )
 def test_results_are_texts(value: Any, content: str | None) -> None:
     def tool() -> Any:
