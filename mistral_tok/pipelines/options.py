@@ -78,8 +78,16 @@ def check_stop_strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def stop_ids(given: Any, eos_id: int | None, of_model: Any) -> frozenset[int]:
-    """Ids that end an answer: those given, else the vocabulary's and those that the model's files name."""
+    """Ids that end an answer: those given, else the vocabulary's and those that the model's files name.
+
+    Raises:
+        InvalidRequestException: what was given are no ids.
+
+    """
     if given is not None:
-        return frozenset(plain_ids(given))
+        try:
+            return frozenset(plain_ids(given))
+        except (TypeError, ValueError):
+            raise InvalidRequestException(f"eos_token_id is {given!r}; give an id or a list of ids.") from None
     own = plain_ids(of_model) if of_model is not None else []
     return frozenset(id for id in (*own, eos_id) if id is not None and id >= 0)  # -1 is how some say that there is none

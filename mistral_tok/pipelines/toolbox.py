@@ -61,7 +61,16 @@ class Toolbox:
             arguments = validate_arguments(self._schemas[call.name], call.arguments)
             return _result(call, self._functions[call.name](**arguments))
         except (Exception, SystemExit) as error:
-            return _result(call, f"{type(error).__name__}: {error}", failed=True)
+            return _result(call, _described(error), failed=True)
+
+
+def _described(error: BaseException) -> str:
+    """An exception in words, even if its own cannot be had."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:
+        return name
 
 
 def _result(call: CallComplete, value: Any, failed: bool = False) -> CallResult:

@@ -145,6 +145,17 @@ def test_an_assistant_message_is_continued(tiny: TextGenerationPipeline, begun: 
         assert whole[1] == answer("capital")
 
 
+@pytest.mark.parametrize("begun", ["The\n", "é", "The \U0001f30dé"])
+def test_a_text_that_ends_in_byte_pieces_is_not_said_twice(
+    tiny: TextGenerationPipeline, folder: Path, begun: str
+) -> None:
+    other = pipeline(model=folder, device="cpu")  # whose vocabulary holds back all byte pieces of a run
+    for given in (begun, [*ASKED["capital"], {"role": "assistant", "content": begun}]):
+        for full in (True, False):
+            options = {"max_new_tokens": 5, "return_full_text": full}
+            assert other(given, **options) == tiny(given, **options)
+
+
 def test_continuing_can_be_asked_for_and_forbidden(tiny: TextGenerationPipeline, folder: Path) -> None:
     with pytest.raises(mistral_tok.MistralCommonException):
         tiny([*ASKED["capital"], answer("capital")], continue_final_message=False)
@@ -364,6 +375,7 @@ def test_an_end_of_ones_own(tiny: TextGenerationPipeline) -> None:
         ({"beams": 3}, "beams=3: generation has no such option"),
         ({"max_length": 9}, "Did you mean max_new_tokens"),
         ({"stop_strings": 5}, "stop_strings is 5"),
+        ({"eos_token_id": "x"}, "eos_token_id is 'x'"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_rounds": 0}, "max_rounds is 0"),
         ({"stop_strings": ["a", ""]}, "stop_strings holds ''"),
