@@ -56,12 +56,16 @@ class StreamDecoder:
             self._run.held, self._open = before
             raise
 
+    def settle(self) -> str:
+        """Return what was held back, although more may follow: the text so far stands as it is."""
+        return self._trim(self._run.settle())
+
     def finish(self) -> str:
         """Return what was held back; nothing can be pushed afterwards."""
         if self._finished:
             return ""
         self._finished = True
-        return self._trim(self._run.settle())
+        return self.settle()
 
     def _take(self, i: int) -> Iterable[str]:
         kind, surface = self._decoder.surface(i)

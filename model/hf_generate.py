@@ -36,6 +36,9 @@ TRANSLATED = (
     *("past_key_values", "prompt_lookup_num_tokens", "return_dict_in_generate"),
 )
 
+OFF_BY_NONE = ("eos_token_id", "top_k", "top_p", "min_p")
+"""Keywords that, given as None, switch off what the file, the configuration or the defaults say."""
+
 IGNORED = (
     *("bos_token_id", "decoder_start_token_id", "transformers_version", "_from_model_config", "_commit_hash"),
     *("early_stopping", "length_penalty", "low_memory", "compile_config", "disable_compile"),
@@ -106,7 +109,7 @@ def generate(
 
 
 def _merge(model: MistralForCausalLM, given: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """All that is asked for, from the weakest source to the strongest; None is no answer.
+    """All that is asked for, from the weakest source to the strongest; None is no answer, but for `OFF_BY_NONE`.
 
     Checkpoints come with notes for other programs in their file: what nobody knows there is passed over.
     """
@@ -115,6 +118,7 @@ def _merge(model: MistralForCausalLM, given: Any, keywords: Mapping[str, Any]) -
     merged: dict[str, Any] = dict(DEFAULTS)
     for source in (stored, _as_mapping(given), keywords):
         merged |= {name: value for name, value in source.items() if value is not None}
+    merged |= {name: None for name in OFF_BY_NONE if name in keywords and keywords[name] is None}
     for name in merged.keys() - {*SAME, *TRANSLATED, *IGNORED}:
         _refuse(name, merged.pop(name))
     return merged

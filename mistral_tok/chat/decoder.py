@@ -18,6 +18,9 @@ class Stream(Protocol):
     def push(self, ids: Any, /) -> str:
         """The text that is now complete."""
 
+    def settle(self) -> str:
+        """What was held back, although more may follow."""
+
     def finish(self) -> str:
         """The rest."""
 

@@ -77,6 +77,12 @@ class StreamParser:
         self._push_text(run)
         return self._taken()
 
+    def settle(self) -> list[Event]:
+        """Text that was held back, although more may follow; for a text that somebody else has begun."""
+        if self._stream is not None:
+            self._say(self._stream.settle())
+        return self._taken()
+
     def finish(self) -> list[Event]:
         """What remains to be said now that no more ids come; nothing the second time."""
         if not self._finished:

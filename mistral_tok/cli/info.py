@@ -26,13 +26,13 @@ def command(vocab: str, names_only: bool, as_json: bool) -> None:
         put_json(facts)
         return
     for key, value in facts.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
-        click.echo(f"{click.style(f'{key}:', bold=True)} {shown}")
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        click.echo(f"{click.style(f'{key}:', bold=True)} {shown if value is not None and shown else 'none'}")
 
 
 def _facts(tokenizer: Any) -> dict[str, object]:
     """The facts in the order in which they are shown; numbered fillers among the control tokens are not named."""
-    named = [n for n in tokenizer.special_names if not n.startswith("<SPECIAL_")]
+    named = [n for n in tokenizer.special_names if not n.startswith(("<SPECIAL_", "[control_"))]
     return {
         "name": tokenizer.name,
         "family": tokenizer.family,

@@ -31,6 +31,9 @@ class Parser(Protocol):
     def push(self, ids: int | Iterable[int]) -> list[Event]:
         """What the next ids say."""
 
+    def settle(self) -> list[Event]:
+        """What was held back of a text that goes on."""
+
     def finish(self) -> list[Event]:
         """What remains to be said."""
 
@@ -44,6 +47,10 @@ class PlainText:
     def push(self, ids: int | Iterable[int]) -> list[Event]:
         """The text that is now complete."""
         return _text(self._stream.push(ids))
+
+    def settle(self) -> list[Event]:
+        """What was held back of a text that goes on."""
+        return _text(self._stream.settle())
 
     def finish(self) -> list[Event]:
         """The rest."""
@@ -71,7 +78,7 @@ class Answer:
         self._eos_id = eos_id
         self._stops = StopStrings(stop_strings)
         self._toolbox = toolbox
-        self._before = parser.push(prompt.open_ids) if prompt.open_ids else []
+        self._before = [*parser.push(prompt.open_ids), *parser.settle()] if prompt.open_ids else []
         self.ids: list[int] = []
         """The ids of the output."""
         self.events: list[Event] = []

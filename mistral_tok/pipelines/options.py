@@ -22,6 +22,18 @@ SAMPLING = (
     "frequency_penalty",
     "presence_penalty",
 )
+OTHER_WORDS = {
+    "max_length": "max_new_tokens",
+    "stop_sequence": "stop_strings",
+    "stop": "stop_strings",
+    "streamer": "stream=True",
+    "prompt_lookup_num_tokens": "prompt_lookup",
+    "cache_implementation": "cache",
+    "logits_processor": "logits_processors",
+    "torch_dtype": "dtype, where the pipeline is made",
+}
+"""What others call what is here."""
+
 _FROM_MODEL = (*SAMPLING, "max_new_tokens", "min_new_tokens", "eos_token_id")
 OPTIONS = (*_FROM_MODEL, "logits_processors", "seed", "cache", "prompt_lookup", "num_return_sequences")
 """What a call may say beside the pipeline's own arguments."""
@@ -43,7 +55,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in given:
         if name not in OPTIONS:
-            close = get_close_matches(name, OPTIONS, 1)
+            close = [OTHER_WORDS[name]] if name in OTHER_WORDS else get_close_matches(name, OPTIONS, 1)
             hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(OPTIONS)}."
             raise InvalidRequestException(f"{name}={given[name]!r}: generation has no such option.{hint}")
     return dict(given)
@@ -56,6 +68,8 @@ def check_stop_strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
         InvalidRequestException: one of them is empty or no text.
 
     """
+    if not isinstance(given, str | Sequence | None):
+        raise InvalidRequestException(f"stop_strings is {given!r}; give a text or a list of texts.")
     strings = (given,) if isinstance(given, str) else tuple(given or ())
     for string in strings:
         if not isinstance(string, str) or not string:
@@ -64,8 +78,16 @@ def check_stop_strings(given: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def stop_ids(given: Any, eos_id: int | None, of_model: Any) -> frozenset[int]:
-    """Ids that end an answer: those given, else the vocabulary's and those that the model's files name."""
+    """Ids that end an answer: those given, else the vocabulary's and those that the model's files name.
+
+    Raises:
+        InvalidRequestException: what was given are no ids.
+
+    """
     if given is not None:
-        return frozenset(plain_ids(given))
+        try:
+            return frozenset(plain_ids(given))
+        except (TypeError, ValueError):
+            raise InvalidRequestException(f"eos_token_id is {given!r}; give an id or a list of ids.") from None
     own = plain_ids(of_model) if of_model is not None else []
     return frozenset(id for id in (*own, eos_id) if id is not None and id >= 0)  # -1 is how some say that there is none

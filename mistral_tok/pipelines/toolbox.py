@@ -61,13 +61,23 @@ class Toolbox:
             arguments = validate_arguments(self._schemas[call.name], call.arguments)
             return _result(call, self._functions[call.name](**arguments))
         except (Exception, SystemExit) as error:
-            return _result(call, f"{type(error).__name__}: {error}", failed=True)
+            return _result(call, _described(error), failed=True)
+
+
+def _described(error: BaseException) -> str:
+    """An exception in words, even if its own cannot be had."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:
+        return name
 
 
 def _result(call: CallComplete, value: Any, failed: bool = False) -> CallResult:
-    """A text as it is, anything else as JSON."""
+    """A text as it is, anything else as JSON; what is no character (as in odd file names) is written as its escape."""
     value = {"error": value} if failed else value
     content = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    content = content.encode("utf-8", "backslashreplace").decode("utf-8")
     return CallResult(index=call.index, name=call.name, id=call.id, content=content, failed=failed)
 
 

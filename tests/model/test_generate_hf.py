@@ -61,6 +61,21 @@ def test_keywords_are_stronger_than_the_config_and_that_than_the_file() -> None:
     assert model.generate(ids, max_new_tokens=None).shape == (1, 7)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_none_switches_off() -> None:
+    ours, theirs = pair(pad_token_id=None, bos_token_id=1, eos_token_id=2)
+    ids = random_ids(1, 4)
+    stop = int(ours.generate(ids, max_new_tokens=6)[0, 4])
+    ours.generation_config = {"eos_token_id": stop}
+    theirs.generation_config.eos_token_id = stop
+    for options, length in (({}, 5), ({"eos_token_id": None}, 10)):
+        found = ours.generate(ids, max_new_tokens=6, **options)
+        assert found.shape == (1, length) and torch.equal(found, theirs.generate(ids, max_new_tokens=6, **options))
+    drawn = [ours.generate(ids, do_sample=True, seed=1, temperature=50.0, max_new_tokens=9, top_k=k) for k in (None, 0)]
+    assert torch.equal(*drawn)
+    assert not torch.equal(drawn[0], ours.generate(ids, do_sample=True, seed=1, temperature=50.0, max_new_tokens=9))
+
+
 def test_generation_config_json(tmp_path: Path) -> None:
     model = MistralForCausalLM(tiny_config())
     assert model.generation_config == {}

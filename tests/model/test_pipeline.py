@@ -14,6 +14,7 @@ import pytest
 import torch
 from mistral_tok.model import GrowingCache, MistralConfig, MistralForCausalLM, ModelError
 from mistral_tok.model.arguments import Options
+from mistral_tok.model.prepack import prepackable
 
 import mistral_tok
 from mistral_tok import (
@@ -144,6 +145,17 @@ def test_an_assistant_message_is_continued(tiny: TextGenerationPipeline, begun: 
         assert whole[1] == answer("capital")
 
 
+@pytest.mark.parametrize("begun", ["The\n", "é", "The \U0001f30dé"])
+def test_a_text_that_ends_in_byte_pieces_is_not_said_twice(
+    tiny: TextGenerationPipeline, folder: Path, begun: str
+) -> None:
+    other = pipeline(model=folder, device="cpu")  # whose vocabulary holds back all byte pieces of a run
+    for given in (begun, [*ASKED["capital"], {"role": "assistant", "content": begun}]):
+        for full in (True, False):
+            options = {"max_new_tokens": 5, "return_full_text": full}
+            assert other(given, **options) == tiny(given, **options)
+
+
 def test_continuing_can_be_asked_for_and_forbidden(tiny: TextGenerationPipeline, folder: Path) -> None:
     with pytest.raises(mistral_tok.MistralCommonException):
         tiny([*ASKED["capital"], answer("capital")], continue_final_message=False)
@@ -219,6 +231,21 @@ def test_a_model_object_needs_a_tokenizer_of_any_kind(folder: Path) -> None:
     for tokenizer, complaint in ((None, "pass tokenizer="), (3, "type int")):
         with pytest.raises(TokenizerException, match=complaint):
             pipeline(model=model, tokenizer=tokenizer)
+
+
+def test_only_what_gains_by_it_is_prepacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    possible = prepackable(torch.zeros(1, dtype=torch.bfloat16))
+    assert not pipeline(model=TINY, device="cpu").model.lm_head.prepacked  # its weights stay in the caches
+    assert pipeline(model=TINY, device="cpu", dtype="bfloat16").model.lm_head.prepacked is possible
+    monkeypatch.setattr("mistral_tok.pipelines.find.PACKED_FROM", 500_000)
+    assert pipeline(model=TINY, device="cpu").model.lm_head.prepacked is prepackable(torch.zeros(1))
+
+
+@pytest.mark.parametrize("device", ["abacus", "cpu:x", 3.5, 4096])
+def test_a_device_that_is_not_there_is_named(device: Any) -> None:
+    for model in (TINY, MistralForCausalLM.from_pretrained(TINY)):
+        with pytest.raises(InvalidRequestException, match=f"device is .*{device}"):
+            pipeline(model=model, tokenizer=OFFICIAL, device=device)
 
 
 def test_a_tokenizer_of_another_model_is_refused() -> None:
@@ -346,6 +373,9 @@ def test_an_end_of_ones_own(tiny: TextGenerationPipeline) -> None:
     [
         ({"max_new_token": 3}, "Did you mean max_new_tokens"),
         ({"beams": 3}, "beams=3: generation has no such option"),
+        ({"max_length": 9}, "Did you mean max_new_tokens"),
+        ({"stop_strings": 5}, "stop_strings is 5"),
+        ({"eos_token_id": "x"}, "eos_token_id is 'x'"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"max_rounds": 0}, "max_rounds is 0"),
         ({"stop_strings": ["a", ""]}, "stop_strings holds ''"),

@@ -156,6 +156,18 @@ def test_what_a_function_raises_is_told_to_the_model(
     assert messages[-1]["content"] == "I am sorry."
 
 
+def test_an_exception_without_words_is_named() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def tool() -> None:
+        """Fail."""
+        raise Silent
+
+    assert Toolbox([tool]).run(complete("tool", "{}")).content == '{"error": "Silent"}'
+
+
 def test_ctrl_c_in_a_function_is_not_swallowed(tiny: TextGenerationPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def get_weather(city: str) -> str:
         raise KeyboardInterrupt
@@ -172,7 +184,14 @@ def complete(name: str, arguments: str) -> CallComplete:
 
 @pytest.mark.parametrize(
     ("value", "content"),
-    [("as it is", "as it is"), ({"é": [1, None]}, '{"é": [1, null]}'), (None, "null"), ({1, 2} and object, None)],
+    [
+        ("as it is", "as it is"),
+        ({"é": [1, None]}, '{"é": [1, null]}'),
+        (None, "null"),
+        ({1, 2} and object, None),
+        ("a name\udcff", "a name\\udcff"),
+        (["\ud800"], '["\\ud800"]'),
+    ],
 )
 def test_results_are_texts(value: Any, content: str | None) -> None:
     def tool() -> Any:

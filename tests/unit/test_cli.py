@@ -155,7 +155,8 @@ def test_info(call: Call) -> None:
         32768,
         1,
     )
-    assert "[INST]" in found["special_names"]
+    assert "[INST]" in found["special_names"] and "[control_12]" not in found["special_names"]
+    assert "features: none\n" in call("info", "--vocab", "v3")[1]
     assert "vocab_size: 131072\n" in call("info")[1]
     assert "v3-tekken\n" in call("info", "--list")[1]
 

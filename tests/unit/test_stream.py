@@ -91,6 +91,15 @@ def test_the_dummy_prefix_is_left_out_once() -> None:
         assert "".join(map(stream.push, parts)) + stream.finish() == found.decode(ids) == "Hello Hello"
 
 
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+def test_settling_ends_what_waits_and_the_stream_goes_on(name: str) -> None:
+    stream, ids = tokenizer(name).stream(), tokenizer(name).encode("n\U0001f999")
+    assert stream.push(ids) + stream.settle() == "n\U0001f999"
+    cut_off = stream.push(ids[:-1]) + stream.settle()
+    assert cut_off.strip() in ("n\ufffd", "n\ufffd\ufffd\ufffd")  # a sign for the character, or for each byte
+    assert (stream.push(ids) + stream.finish()).strip() == "n\U0001f999"
+
+
 def test_streams_are_independent() -> None:
     found = Tokenizer.bundled("v3-tekken")
     first, second = byte_ids("v3-tekken", "é".encode())
