@@ -10,24 +10,21 @@ import select
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_support import SCRIPT, Call
 
 from mistral_tok.cli import models
-from mistral_tok.cli.main import run
 from mistral_tok.cli.repl import Chat
 from mistral_tok.pipelines import pipeline
 
-from .places import ROOT, TINY, conversations
+from .places import KNOWN, ROOT, TINY
 
-KNOWN = conversations()
 CAPITAL, GREETING, WEATHER = (KNOWN[name]["messages"] for name in ("capital", "greeting", "weather"))
-SCRIPT = str(Path(sysconfig.get_path("scripts")) / "mistral-tok")
 TOOLS = '''
 import time
 
@@ -47,19 +44,12 @@ def _helper():
     """No tool."""
 '''
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
-Call = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command in this process: exit code, standard output, standard error."""
+@pytest.fixture(autouse=True)
+def at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--model tiny` is a folder of the repository."""
     monkeypatch.chdir(ROOT)
-
-    def do(*arguments: str) -> tuple[int, str, str]:
-        code = run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return do
 
 
 @pytest.fixture
