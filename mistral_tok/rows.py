@@ -29,6 +29,7 @@ class Writer(Protocol):
     rows: int
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
+        """Take ids, and where rows end in them."""
         """Append ids (int32) and the ends of rows among them (int64)."""
 
 
@@ -89,6 +90,7 @@ class _NpyFile:
         self._size += array.size
 
     def finish(self) -> None:
+        """Write the header, now that the size is known."""
         text = f"{{'descr': '{self._kind}', 'fortran_order': False, 'shape': ({self._size},), }}".encode()
         head = b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER - 10)
         self._file.seek(0)
@@ -112,6 +114,7 @@ class _NpyRows:
         self._splits.append(np.zeros(1, np.int64))
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
+        """Take ids, and where rows end in them; a table is written for each call that completes a row."""
         self._ids.append(ids)
         self._splits.append(ends + self.ids)
         self.ids += ids.size
