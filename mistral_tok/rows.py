@@ -29,7 +29,6 @@ class Writer(Protocol):
     rows: int
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
-        """Take ids, and where rows end in them."""
         """Append ids (int32) and the ends of rows among them (int64)."""
 
 
@@ -114,7 +113,7 @@ class _NpyRows:
         self._splits.append(np.zeros(1, np.int64))
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
-        """Take ids, and where rows end in them; a table is written for each call that completes a row."""
+        """Append ids, and the ends of rows, which in the file count from the first id of all."""
         self._ids.append(ids)
         self._splits.append(ends + self.ids)
         self.ids += ids.size
@@ -148,6 +147,7 @@ class _ParquetRows:
         self._writer: Any = pyarrow.parquet.ParquetWriter(path, schema)
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
+        """Append ids; those of rows that end are written as a table, the rest is held."""
         import numpy as np
 
         self.ids += ids.size
