@@ -89,6 +89,7 @@ class _NpyFile:
         self._size += array.size
 
     def finish(self) -> None:
+        """Write the header, now that the size is known."""
         text = f"{{'descr': '{self._kind}', 'fortran_order': False, 'shape': ({self._size},), }}".encode()
         head = b"\x93NUMPY\x01\x00" + struct.pack("<H", HEADER - 10)
         self._file.seek(0)
@@ -112,6 +113,7 @@ class _NpyRows:
         self._splits.append(np.zeros(1, np.int64))
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
+        """Append ids, and the ends of rows, which in the file count from the first id of all."""
         self._ids.append(ids)
         self._splits.append(ends + self.ids)
         self.ids += ids.size
@@ -145,6 +147,7 @@ class _ParquetRows:
         self._writer: Any = pyarrow.parquet.ParquetWriter(path, schema)
 
     def write(self, ids: np.ndarray, ends: np.ndarray) -> None:
+        """Append ids; those of rows that end are written as a table, the rest is held."""
         import numpy as np
 
         self.ids += ids.size

@@ -23,6 +23,34 @@ def check_rows(rows: Iterable[T], place: str) -> Iterable[T]:
     return rows
 
 
+def is_strict(errors: str) -> bool:
+    """Tell which of the two policies `errors` is; ValueError for anything else."""
+    if errors not in ("strict", "replace"):
+        raise ValueError(f"errors is {errors!r}; expected 'strict' or 'replace'.")
+    return errors == "strict"
+
+
+def mend(text: object, errors: str, cause: Exception) -> str:
+    """Return as plain text what the core refused with `cause`, or raise for the caller what is wrong with it."""
+    checked = check_text(text)
+    strict = is_strict(errors)
+    mended = mend_unicode(checked, errors)
+    if strict and type(text) is str:
+        raise cause
+    return mended  # perhaps the same: the core does not take a class derived from str
+
+
+def mend_unicode(text: str, errors: str, place: str = "text") -> str:
+    """Return text without surrogates: the same, or under `"replace"` as `replace_surrogates` gives it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        if is_strict(errors):
+            raise lone_surrogate(text, place) from None
+        return replace_surrogates(text)
+    return text
+
+
 def lone_surrogate(text: str, place: str = "text") -> ValueError:
     """Make the error for a text that is not Unicode, naming where."""
     at = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), 0)

@@ -17,7 +17,7 @@ from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
 from mistral_tok.parallel import in_chunks
 from mistral_tok.stream import StreamDecoder
-from mistral_tok.text import Errors, check_rows, check_text, lone_surrogate, replace_surrogates, surrogate_positions
+from mistral_tok.text import Errors, check_rows, check_text, is_strict, mend, mend_unicode, surrogate_positions
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Tokenizer:
                 return self._encoder.encode(text)
             return self._encoder.encode(text, *self._ends(bos, eos))
         except (UnicodeEncodeError, TypeError) as error:
-            return self._encoder.encode(self._mend(text, errors, error), *self._ends(bos, eos))
+            return self._encoder.encode(mend(text, errors, error), *self._ends(bos, eos))
 
     def encode_array(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> np.ndarray:
         """Return the ids of a text as an int32 array of shape (n,); no list is made on the way."""
@@ -186,7 +186,7 @@ class Tokenizer:
         try:
             data = self._encoder.array(text, *self._ends(bos, eos))
         except (UnicodeEncodeError, TypeError) as error:
-            data = self._encoder.array(self._mend(text, errors, error), *self._ends(bos, eos))
+            data = self._encoder.array(mend(text, errors, error), *self._ends(bos, eos))
         return np.frombuffer(data, np.int32)
 
     def encode_with_offsets(
@@ -206,7 +206,7 @@ class Tokenizer:
         try:
             data, fixed = self._whole.array(text, *ends), text
         except (UnicodeEncodeError, TypeError) as error:
-            fixed = self._mend(text, errors, error)
+            fixed = mend(text, errors, error)
             data = self._whole.array(fixed, *ends)
         if self._spans is None:
             self._spans = self._make_spans()
@@ -289,7 +289,7 @@ class Tokenizer:
         try:
             return self._encoder.count(text)
         except (UnicodeEncodeError, TypeError) as error:
-            return self._encoder.count(self._mend(text, errors, error))
+            return self._encoder.count(mend(text, errors, error))
 
     def count_batch(self, texts: Sequence[str], *, errors: Errors = "strict", threads: int | None = None) -> list[int]:
         """Return the number of ids of each text."""
@@ -306,7 +306,7 @@ class Tokenizer:
         try:  # calls would take longer than a text of some words
             policy, strict = _SPECIAL[special], _STRICT[errors]
         except (KeyError, TypeError):
-            policy, strict = _policy(special), _strict(errors)
+            policy, strict = _policy(special), is_strict(errors)
         return self._decoder.text(ids if type(ids) is list else as_ids(ids), policy, strict)
 
     def decode_bytes(self, ids: object, *, special: Special = "ignore") -> bytes:
@@ -317,7 +317,7 @@ class Tokenizer:
         self, rows: Iterable[object], *, special: Special = "ignore", errors: Errors = "replace"
     ) -> list[str]:
         """Return the text of each row of ids."""
-        policy, strict = _policy(special), _strict(errors)
+        policy, strict = _policy(special), is_strict(errors)
         texts: list[str] = []
         for row in check_rows(rows, "rows"):
             try:
@@ -329,7 +329,7 @@ class Tokenizer:
 
     def stream(self, *, special: Special = "ignore", errors: Errors = "replace") -> StreamDecoder:
         """Begin decoding ids that arrive one by one."""
-        return StreamDecoder(self._decoder, _policy(special), _strict(errors))
+        return StreamDecoder(self._decoder, _policy(special), is_strict(errors))
 
     def piece(self, id: int) -> str:
         """Return the piece of an id: with `▁` and `<0x41>` in SentencePiece, U+FFFD for incomplete bytes elsewhere."""
@@ -395,19 +395,6 @@ class Tokenizer:
             raise ValueError(f"{self.name} has no {'bos' if bos and self.bos_id is None else 'eos'} token.")
         return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
 
-    def _mend(self, text: object, errors: str, cause: Exception) -> str:
-        """Return text that can be encoded, or raise for the caller what is wrong with it."""
-        checked = check_text(text)
-        if not _strict(errors):
-            return replace_surrogates(checked)
-        try:
-            checked.encode()
-        except UnicodeEncodeError:
-            raise lone_surrogate(checked) from None
-        if type(text) is str:
-            raise cause
-        return checked  # the text was of a class derived from str, which the core does not take
-
     def _chunks(
         self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]
     ) -> list[T]:
@@ -422,23 +409,8 @@ class Tokenizer:
         try:
             return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop))
         except UnicodeEncodeError:
-            mended = [self._mend_at(i, text, errors) for i, text in enumerate(batch)]
+            mended = [mend_unicode(text, errors, f"texts[{i}]") for i, text in enumerate(batch)]
         return in_chunks(mended, threads, lambda start, stop: work(mended, start, stop))
-
-    def _mend_at(self, i: int, text: str, errors: str) -> str:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            if _strict(errors):
-                raise lone_surrogate(text, f"texts[{i}]") from None
-            return replace_surrogates(text)
-        return text
-
-
-def _strict(errors: str) -> bool:
-    if errors not in ("strict", "replace"):
-        raise ValueError(f"errors is {errors!r}; expected 'strict' or 'replace'.")
-    return errors == "strict"
 
 
 def _policy(special: str) -> int:

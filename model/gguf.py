@@ -119,11 +119,13 @@ class _Reader:
         self.at = 0
 
     def fail(self, what: str) -> WeightsError:
+        """The error for what is wrong here, naming the place."""
         return WeightsError(
             f"{self.path}: {what} (byte {self.at} of {len(self.data)}); the file is damaged or no GGUF."
         )
 
     def check_magic(self) -> None:
+        """Read what every file begins with; refuse versions that are not known."""
         if self.take(4) != MAGIC:
             raise self.fail("it does not begin with 'GGUF'")
         version = self.number(_U32)
@@ -131,6 +133,7 @@ class _Reader:
             raise self.fail(f"version {version} is not 2 or 3")
 
     def take(self, size: int) -> bytes:
+        """The next bytes."""
         if size > len(self.data) - self.at:
             raise self.fail(f"{size} bytes are announced, more than are left")
         self.at += size
@@ -147,6 +150,7 @@ class _Reader:
         return number
 
     def string(self) -> str:
+        """A length and its UTF-8."""
         raw = self.take(self.number(_U64))
         try:
             return raw.decode("utf-8")
@@ -155,6 +159,7 @@ class _Reader:
             return raw.decode("utf-8", "surrogateescape")
 
     def metadata(self, count: int) -> dict[str, Any]:
+        """Keys and their values."""
         entries: dict[str, Any] = {}
         for _ in range(count):
             key = self.string()
@@ -164,6 +169,7 @@ class _Reader:
         return entries
 
     def value(self, kind: int, depth: int) -> Any:
+        """A value of a type; arrays may be nested `MAX_DEPTH` deep."""
         if kind == _STRING:
             return self.string()
         if kind == _ARRAY:
@@ -173,6 +179,7 @@ class _Reader:
         return self.number(_SCALARS[kind])
 
     def array(self, depth: int) -> list[Any]:
+        """A type, a length, and values."""
         if depth >= MAX_DEPTH:
             raise self.fail("metadata arrays are nested too deeply")
         kind = self.number(_U32)
@@ -183,6 +190,7 @@ class _Reader:
         return list(struct.unpack(f"<{count}{scalar.format[1:]}", self.take(count * scalar.size)))
 
     def tensors(self, count: int, metadata: Mapping[str, Any]) -> dict[str, GGUFTensor]:
+        """Descriptions of tensors, each checked to lie within the file."""
         found = [self.tensor() for _ in range(count)]
         alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
@@ -199,6 +207,7 @@ class _Reader:
         return placed
 
     def tensor(self) -> tuple[str, tuple[int, ...], TensorType, int]:
+        """Name, shape, type, and offset within the data, as the file says."""
         name = self.string()
         dimensions = self.number(_U32)
         if not 1 <= dimensions <= MAX_DIMENSIONS:

@@ -99,6 +99,8 @@ DERIVED: dict[str, tuple[str, dict[int, str], dict[str, Any]]] = {
 they are made from the bundled Tekken file; the ids of the names are those of mistral-common's own tests."""
 
 MAIN = ("v1", "v2", "v3", "v3-tekken", "v7", "v7-tekken", "v11", "v13", "v13-think-mm", "v15", "v15-think-mm")
+CALLS = [{"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}]
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 MODES = ("serving", "finetuning", "test", "agnostic")
 
 
@@ -154,6 +156,21 @@ def cases(path: Path = CASES) -> list[dict[str, Any]]:
     """The golden cases of a file."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+def chat(*turns: tuple[str, Any]) -> list[dict[str, Any]]:
+    """Messages of these roles and contents."""
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+def round_trip(call_id: str = "abcdefghi") -> list[dict[str, Any]]:
+    """A question, a call, and its result."""
+    call = {**CALLS[0], "id": call_id}
+    return [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": "ok"},
+    ]
 
 
 @cache

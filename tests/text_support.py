@@ -290,3 +290,14 @@ def drawn_text() -> st.SearchStrategy[str]:
     part = st.text("abcé𝄞 ▁\nx", max_size=8)
     run = st.builds(lambda s, n: s * n, st.text("abcé𝄞 ▁", min_size=1, max_size=4), st.integers(1, 50))
     return st.lists(part | run, max_size=5).map(lambda parts: "".join(parts)[:160])
+
+
+def damaged(data: st.DataObject, content: bytes) -> bytes:
+    """The content of a file, perhaps cut off, with up to four bytes changed."""
+    found = bytearray(content)
+    if data.draw(st.booleans()):
+        del found[data.draw(st.integers(0, len(found) - 1)) :]
+    for _ in range(data.draw(st.integers(0, 4))):
+        if found:
+            found[data.draw(st.integers(0, len(found) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(found)

@@ -184,6 +184,7 @@ def inserted_user(row: Format) -> list[str]:
 
 
 def tool_list() -> str:
+    """The tools as a JSON list between their control tokens, written field by field in the encoder's order."""
     keys = (
         '{{ \'{"type": "function", "function": {"name": \' }}{{ tool.function.name | tojson }}'
         "{{ ', \"description\": ' }}{{ (tool.function.description or '') | tojson }}"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Official
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-from test_load_tokenizer_json import (
+from text_support import DEEP, any_text, documents, drawn_text, hard, library, vocabulary
+from tokenizer_json_support import (
     BYTE_LEVEL_STEPS,
     DECODERS,
     LLAMA_STEPS,
@@ -27,7 +27,6 @@ from test_load_tokenizer_json import (
     llama,
     split,
 )
-from text_support import DEEP, any_text, documents, drawn_text, hard, library, vocabulary
 
 from mistral_tok import Tokenizer
 from mistral_tok.core.image import TEKKEN_PATTERN

@@ -27,6 +27,16 @@ def conversations() -> dict[str, dict[str, Any]]:
     return {conversation["name"]: conversation for conversation in found}
 
 
+KNOWN = conversations()
+ASKED = {name: found["messages"][:1] for name, found in KNOWN.items() if name in ("capital", "languages", "code")}
+TREASURE = KNOWN["pirate"]["messages"][:2]
+
+
+def answer(name: str) -> dict[str, Any]:
+    """What the model learnt to answer to the first message."""
+    return next(message for message in KNOWN[name]["messages"] if message["role"] == "assistant")
+
+
 def template() -> str:
     """The chat template of version 3, for any last message."""
     return template_for(Tokenizer.from_file(OFFICIAL), version="v3", mode="agnostic")

@@ -10,24 +10,22 @@ import select
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_support import SCRIPT, Call
 
 from mistral_tok.cli import models
-from mistral_tok.cli.main import run
 from mistral_tok.cli.repl import Chat
 from mistral_tok.pipelines import pipeline
 
-from .places import ROOT, TINY, conversations
+from .places import KNOWN, ROOT, TINY
 
-KNOWN = conversations()
 CAPITAL, GREETING, WEATHER = (KNOWN[name]["messages"] for name in ("capital", "greeting", "weather"))
-SCRIPT = str(Path(sysconfig.get_path("scripts")) / "mistral-tok")
 TOOLS = '''
 import time
 
@@ -47,19 +45,12 @@ def _helper():
     """No tool."""
 '''
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
-Call = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run a command in this process: exit code, standard output, standard error."""
+@pytest.fixture(autouse=True)
+def at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--model tiny` is a folder of the repository."""
     monkeypatch.chdir(ROOT)
-
-    def do(*arguments: str) -> tuple[int, str, str]:
-        code = run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return do
 
 
 @pytest.fixture
@@ -83,6 +74,15 @@ class Terminal:
 
     def say(self, text: str) -> None:
         os.write(self._fd, text.encode())
+
+    def interrupt(self, text: str) -> None:
+        """Press Ctrl-C until this text comes: readline misses one that comes between its prompt and its waiting."""
+        for _ in range(60):
+            self.say("\x03")
+            with suppress(AssertionError):
+                self.until(text, 1)
+                return
+        self.until(text, 1)
 
     def until(self, text: str, seconds: float = 120) -> str:
         """What is printed up to and with this text."""
@@ -147,8 +147,7 @@ def test_a_conversation_with_a_tool_on_a_terminal(
     chat.say("/nothing\n")
     chat.until("mistral-tok: error: /nothing: no such command")
     chat.until("> ")
-    chat.say("\x03")  # at the prompt, it only begins a new one
-    chat.until("> ")
+    chat.interrupt("> ")  # at the prompt, it only begins a new one
     chat.say("/exit\n")
     assert chat.leave() == 0
 

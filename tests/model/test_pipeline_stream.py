@@ -26,16 +26,10 @@ from mistral_tok.pipelines.answer import Answer, PlainText
 from mistral_tok.pipelines.prompts import Prompt
 from mistral_tok.pipelines.toolbox import Toolbox
 
-from .places import TINY, conversations
+from .places import KNOWN, TINY
 
-KNOWN = conversations()
 CAPITAL = KNOWN["capital"]["messages"]
 WEATHER = KNOWN["weather"]
-
-
-@pytest.fixture(scope="module")
-def tiny() -> TextGenerationPipeline:
-    return pipeline(model=TINY, device="cpu")
 
 
 def get_weather(city: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from mistral_tok.errors import InvalidToolException, InvalidToolSchemaException
 from mistral_tok.pipelines import TextGenerationPipeline, pipeline
 from mistral_tok.pipelines.toolbox import Toolbox
 
-from .places import TINY, conversations
+from .places import KNOWN, TINY
 
-WEATHER = conversations()["weather"]
+WEATHER = KNOWN["weather"]
 ASKED = WEATHER["messages"][:1]
 
 
@@ -29,11 +29,6 @@ def get_weather(city: str) -> dict[str, Any]:
 
     """
     return {"temperature": 21, "sky": "clear"}
-
-
-@pytest.fixture(scope="module")
-def tiny() -> TextGenerationPipeline:
-    return pipeline(model=TINY, device="cpu")
 
 
 def test_a_function_is_described_as_the_schema_that_was_learnt() -> None:
@@ -48,7 +43,7 @@ def test_the_whole_way(tiny: TextGenerationPipeline) -> None:
 
 
 def test_many_conversations_go_their_own_ways(tiny: TextGenerationPipeline) -> None:
-    france = conversations()["capital"]["messages"]
+    france = KNOWN["capital"]["messages"]
     single = [tiny(row, tools=[get_weather], run_tools=True)[0] for row in (ASKED, france[:1], ASKED)]
     together = tiny([ASKED, france[:1], ASKED], tools=[get_weather], run_tools=True)
     assert [row[0] for row in together] == single

@@ -5,15 +5,12 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cli_support import Call
 
-from mistral_tok.cli.main import run
 from mistral_tok.mistral import MistralTokenizer
-
-Call = Callable[..., tuple[int, str, str]]
 
 MESSAGES = [
     {"role": "system", "content": "Be brief"},
@@ -21,17 +18,6 @@ MESSAGES = [
     {"role": "assistant", "content": "4"},
     {"role": "user", "content": "Thanks"},
 ]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def do(*arguments: str) -> tuple[int, str, str]:
-        code = run(list(arguments))
-        return code, *capsys.readouterr()
-
-    return do
 
 
 @pytest.fixture

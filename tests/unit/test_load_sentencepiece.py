@@ -1,11 +1,16 @@
 """SentencePiece models: equal to what sentencepiece reads, and refused where ids could differ."""
 
 import struct
+import sys
+from pathlib import Path
 
 import pytest
 import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from text_support import damaged
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load import bundled_path, read, read_bytes
@@ -260,14 +265,9 @@ def test_damage_is_named(case: str) -> None:
 @given(st.data())
 def test_truncation_and_flipped_bytes_never_crash(data: st.DataObject) -> None:
     """Whatever is done to a file, it is a Vocabulary or a VocabularyError."""
-    content = bytearray(model())
-    if data.draw(st.booleans()):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    for _ in range(data.draw(st.integers(0, 4))):
-        if content:
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = damaged(data, model())
     try:
-        vocab = read_source(from_bytes(bytes(content), "x.model"))
+        vocab = read_source(from_bytes(content, "x.model"))
     except VocabularyError as error:
         assert str(error).startswith("x.model: ")
     else:
@@ -278,9 +278,9 @@ def test_truncation_and_flipped_bytes_never_crash(data: st.DataObject) -> None:
 def test_damage_to_a_published_file_never_crashes(position: int, value: int) -> None:
     content = bytearray(bundled_path("v3").read_bytes())
     content[position] = value
-    for damaged in (bytes(content), bytes(content[:position])):
+    for bad in (bytes(content), bytes(content[:position])):
         try:
-            vocab = load(damaged)
+            vocab = load(bad)
         except VocabularyError:
             continue
         assert len(vocab.pieces) > 256

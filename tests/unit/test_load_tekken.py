@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from text_support import damaged
 
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load import bundled_path, read, read_bytes
@@ -310,14 +314,9 @@ SMALL = json.dumps(
 
 @given(st.data())
 def test_truncation_and_flipped_bytes_never_crash(data: st.DataObject) -> None:
-    content = bytearray(SMALL)
-    if data.draw(st.booleans()):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    for _ in range(data.draw(st.integers(0, 4))):
-        if content:
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = damaged(data, SMALL)
     try:
-        vocab = read_bytes(bytes(content), "x.json")
+        vocab = read_bytes(content, "x.json")
     except VocabularyError as error:
         assert str(error).startswith("x.json: ")
     else:

@@ -1,7 +1,9 @@
 """Hugging Face tokenizer.json: what the file means, by encoding with a slow encoder over what was read."""
 
 import json
+import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,22 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Official
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from text_support import damaged
+from tokenizer_json_support import (
+    BYTE_LEVEL_STEPS,
+    BYTES,
+    DECODERS,
+    LLAMA,
+    LLAMA_STEPS,
+    METASPACE,
+    REPLACE,
+    N,
+    added,
+    byte_level,
+    changed_model,
+    file_of,
+    llama,
+    load,
+)
+
 from mistral_tok.errors import VocabularyError
 from mistral_tok.load import bundled_path, read, read_bytes
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
 
-PREPEND = {"type": "Prepend", "prepend": SPACE}
-REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-LLAMA_STEPS = {"type": "Sequence", "normalizers": [PREPEND, REPLACE]}
-DECODERS = [
-    {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
-    {"type": "ByteFallback"},
-    {"type": "Fuse"},
-    {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-]
-BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-DIGITS = {"type": "Digits", "individual_digits": True}
-TEKKEN_LIKE = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TEXTS = [
     *("", " ", "  ", "a", " a", "  a", "a ", "ab ab", "abc  ab\n ab", "▁a", "a▁b", "<s>a", "a<s> b", "€ ü 😀 \0"),
     *(
@@ -40,74 +49,6 @@ TEXTS = [
         "<mask>x <mask>",
     ),
 ]
-
-
-def added(i: int, content: str, special: bool = False, **flags: bool) -> dict[str, Any]:
-    defaults = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
-    return {"id": i, "content": content, **defaults, **flags}
-
-
-def sequence(*pre: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "Sequence", "pretokenizers": list(pre)}
-
-
-def split(pattern: str, behavior: str = "Isolated", invert: bool = False) -> dict[str, Any]:
-    step = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
-    return sequence(step, {**BYTE_LEVEL, "use_regex": False})
-
-
-def file_of(vocab: list[str], merges: list[Any], tokens: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
-    model = {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": "<unk>",
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": True,
-        "byte_fallback": True,
-        "ignore_merges": False,
-        "vocab": {content: i for i, content in enumerate(vocab)},
-        "merges": merges,
-        **parts.pop("model", {}),
-    }
-    file = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": tokens, "normalizer": None}
-    return {**file, "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": model, **parts}
-
-
-def llama(tokens: list[dict[str, Any]] | None = None, **parts: Any) -> dict[str, Any]:
-    """A small Llama-style file."""
-    vocab = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256))]
-    vocab += [*"▁abcx12[]R", "ab", "▁a", "▁ab", "▁▁", "a▁", "abc", "bc"]
-    merges = ["a b", "▁ a", "▁ ab", "b c", "ab c", "a ▁", "▁ ▁", "▁a b"]
-    parts.setdefault("normalizer", LLAMA_STEPS if parts.get("pre_tokenizer") is None else None)
-    decoders = DECODERS
-    if parts["normalizer"] == REPLACE or (parts.get("pre_tokenizer") or {}).get("prepend_scheme") == "never":
-        decoders = DECODERS[:3]
-    parts.setdefault("decoder", {"type": "Sequence", "decoders": decoders})
-    names = [added(0, "<unk>", True), added(1, "<s>", True), added(2, "</s>", True)]
-    return file_of(vocab, merges, names + (tokens or []), **parts)
-
-
-def alphabet() -> list[str]:
-    """GPT-2's characters for the bytes 0 to 255, made as its authors made them."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [value for value in range(256) if value not in shown]
-    return [chr(value) if value in shown else chr(256 + others.index(value)) for value in range(256)]
-
-
-def byte_level(tokens: list[dict[str, Any]] | None = None, **parts: Any) -> dict[str, Any]:
-    """A small byte-level file."""
-    vocab = [*alphabet(), "ab", "Ġa", "ĠĠ", "Ġab", "12", "abc", "Ġ1", "'s", "â\u0124¬"[:1] + "Ĥ"]
-    merges = ["a b", "Ġ a", "Ġ Ġ", "Ġ ab", "1 2", "ab c", "Ġ 1", "' s", "â Ĥ"]
-    parts.setdefault("pre_tokenizer", BYTE_LEVEL)
-    parts.setdefault("decoder", {**BYTE_LEVEL, "add_prefix_space": True})
-    model = {"byte_fallback": False, "unk_token": None, "fuse_unk": False, **parts.pop("model", {})}
-    return file_of(vocab, merges, tokens or [], model=model, **parts)
-
-
-def load(file: Any, beside: Any = None) -> Vocabulary:
-    settings = None if beside is None else json.dumps(beside).encode()
-    return read_bytes(json.dumps(file).encode(), "tokenizer.json", beside=settings)
 
 
 class Slow:
@@ -188,19 +129,6 @@ def assert_same(file: Any, texts: list[str] = TEXTS) -> Vocabulary:
     return vocab
 
 
-METASPACE = [
-    {},
-    {"prepend_scheme": "always", "split": False},
-    {"prepend_scheme": "first", "split": False},
-    {"prepend_scheme": "never", "split": False},
-    {"prepend_scheme": "never", "split": True},
-    {"prepend_scheme": "first"},
-    {"add_prefix_space": True},
-    {"add_prefix_space": True, "str_rep": SPACE},
-    {"add_prefix_space": False, "prepend_scheme": "never"},
-]
-
-
 @pytest.mark.parametrize("options", METASPACE, ids=str)
 def test_metaspace(options: dict[str, Any]) -> None:
     file = llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, **options})
@@ -234,18 +162,6 @@ def test_every_part_between_user_defined_tokens_gets_the_prefix(split_spaces: bo
     metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": split_spaces}
     vocab = assert_same(llama(tokens, pre_tokenizer=metaspace))
     assert (vocab.prefix, vocab.config["prefix_scope"]) == ("unless-space", "segment")
-
-
-BYTE_LEVEL_STEPS = {
-    "gpt-2": BYTE_LEVEL,
-    "gpt-2 by default": {key: value for key, value in BYTE_LEVEL.items() if key != "use_regex"},
-    "in a sequence": sequence(BYTE_LEVEL),
-    "no split": {**BYTE_LEVEL, "use_regex": False},
-    "digits": sequence(DIGITS, BYTE_LEVEL),
-    "tekken-like": split(TEKKEN_LIKE),
-    "gaps kept": split(r"\p{L}+"),
-    "gaps dropped": split(r"\p{L}+", "Removed", True),
-}
 
 
 @pytest.mark.parametrize("case", BYTE_LEVEL_STEPS)
@@ -329,104 +245,6 @@ def test_version_only_where_names_prove_it(names: list[str], version: str) -> No
     assert load(tekken).version == ("" if version == "v7" else version)
 
 
-def changed_model(base: dict[str, Any], **model: Any) -> dict[str, Any]:
-    return {**base, "model": {**base["model"], **model}}
-
-
-LLAMA, BYTES = llama(), byte_level()
-N = len(LLAMA["model"]["vocab"])
-REFUSED = {
-    "unigram": (changed_model(LLAMA, type="Unigram", vocab=[["a", 0.0]]), "Unigram"),
-    "wordpiece": (changed_model(LLAMA, type="WordPiece"), "WordPiece"),
-    "dropout": (changed_model(LLAMA, dropout=0.1), "dropout"),
-    "subword prefix": (changed_model(LLAMA, continuing_subword_prefix="##"), "continuing_subword_prefix"),
-    "word suffix": (changed_model(LLAMA, end_of_word_suffix="</w>"), "end_of_word_suffix"),
-    "no byte fallback": (changed_model(LLAMA, byte_fallback=False), "byte fallback"),
-    "whole texts": (changed_model(LLAMA, ignore_merges=True), "ignore_merges"),
-    "NFC": (llama(normalizer={"type": "NFC"}), "NFC"),
-    "NFC before bytes": (byte_level(normalizer={"type": "NFC"}), "NFC"),
-    "regex replace": (llama(normalizer={**REPLACE, "pattern": {"Regex": " "}}), "Replace"),
-    "other replacement": (llama(pre_tokenizer={"type": "Metaspace", "replacement": "_"}), "Metaspace"),
-    "unknown option": (llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "new": 1}), "new=1"),
-    "contradiction": (
-        llama(pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "add_prefix_space": False}),
-        "contrad",
-    ),
-    "no preparation": (llama(normalizer={"type": "Sequence", "normalizers": []}), "no step"),
-    "whitespace": (llama(pre_tokenizer={"type": "Whitespace"}, normalizer=None), "Whitespace"),
-    "prefix space": (byte_level(pre_tokenizer={**BYTE_LEVEL, "add_prefix_space": True}), "add_prefix_space"),
-    "two splits": (byte_level(pre_tokenizer=sequence(DIGITS, DIGITS, BYTE_LEVEL)), "3 steps"),
-    "merged split": (byte_level(pre_tokenizer=split("a", "MergedWithNext")), "MergedWithNext"),
-    "digits together": (
-        byte_level(pre_tokenizer=sequence({**DIGITS, "individual_digits": False}, BYTE_LEVEL)),
-        "2 steps",
-    ),
-    "split by text": (
-        byte_level(
-            pre_tokenizer=sequence(
-                {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": False},
-                {**BYTE_LEVEL, "use_regex": False},
-            )
-        ),
-        "Split",
-    ),
-    "empty pattern": (byte_level(pre_tokenizer=split("")), "0 characters"),
-    "decoder": (byte_level(decoder={"type": "Fuse"}), "decoder"),
-    "llama decoder": (llama(decoder={"type": "Sequence", "decoders": DECODERS[:3]}), "decoder"),
-    "version": ({**LLAMA, "version": "2.0"}, "2.0"),
-    "first prefix": (
-        llama([added(N, "[R]")], pre_tokenizer={"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first"}),
-        r"'\[R\]' is not special",
-    ),
-    "lstrip": (byte_level([added(265, "[R]", lstrip=True)]), "lstrip"),
-    "single word": (byte_level([added(265, "[R]", single_word=True)]), "single_word"),
-    "normalized": (llama([added(N, "[R]", normalized=True)]), "normalised text"),
-    "two rounds": (byte_level([added(265, "[R]"), added(266, "[Q]", normalized=True)]), "two rounds"),
-    "overlap inside": (byte_level([added(265, "x[R]y", True), added(266, "[R]")]), "overlaps"),
-    "overlap at the end": (byte_level([added(265, "<s>[", True), added(266, "[R]")]), "overlaps"),
-    "added token not ASCII": (byte_level([added(265, "été")]), "not ASCII"),
-    "not in the alphabet": (changed_model(BYTES, vocab={**BYTES["model"]["vocab"], "a b": 265}), "byte alphabet"),
-    "byte piece added": (llama([added(3, "<0x00>", True)]), "byte piece"),
-    "one-letter special": (llama([added(LLAMA["model"]["vocab"]["x"], "x", True)]), "ordinary text"),
-    "space in a piece": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "a b": N}), "kinds of space"),
-}
-DAMAGED = {
-    "merge of three": (changed_model(LLAMA, merges=["a b c"]), r"merges\[0\]"),
-    "merge of one": (changed_model(LLAMA, merges=["a"]), r"merges\[0\]"),
-    "merge into nothing": (changed_model(LLAMA, merges=["a x"]), "'ax' is no piece"),
-    "merge of nothing": (changed_model(LLAMA, merges=[["zz", "x"]]), "'zz' is no piece"),
-    "merge into special": (
-        changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "<": N, "s>": N + 1}, merges=[["<", "s>"]]),
-        "special token",
-    ),
-    "merge type": (changed_model(LLAMA, merges=[["a", "b", "c"]]), r"merges\[0\]"),
-    "no merges": (changed_model(LLAMA, merges=None), "merges"),
-    "gap": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": N + 5}), f"id {N + 5}"),
-    "negative id": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": -1}), "id -1"),
-    "id twice": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": 7}), "share id 7|has id"),
-    "id is text": (changed_model(LLAMA, vocab={**LLAMA["model"]["vocab"], "q": "7"}), r"vocab"),
-    "byte missing": (
-        changed_model(BYTES, vocab={("new" if k == "A" else k): v for k, v in BYTES["model"]["vocab"].items()}),
-        "byte 0x41",
-    ),
-    "added id differs": (llama([added(9, "x")]), "has id 9 here"),
-    "added id jumps": (byte_level([added(300, "[R]", True)]), "next free one is 265"),
-    "added twice": (byte_level([added(265, "[R]", True), added(265, "[R]", True)]), "listed twice"),
-    "added without flags": ({**LLAMA, "added_tokens": [{"id": 0, "content": "x"}]}, r"added_tokens\[0\]"),
-    "step is a list": (llama(normalizer={"type": "Sequence", "normalizers": [[]]}), "instead of an object"),
-    "sequence of nothing": (llama(normalizer={"type": "Sequence"}), "not a list"),
-    "model is a list": ({**LLAMA, "model": []}, "Expected `object`"),
-}
-
-
-@pytest.mark.parametrize("case", [*REFUSED, *DAMAGED])
-def test_refused_with_the_reason(case: str) -> None:
-    file, reason = {**REFUSED, **DAMAGED}[case]
-    with pytest.raises(VocabularyError, match=reason) as caught:
-        load(file)
-    assert str(caught.value).startswith("tokenizer.json")
-
-
 def test_the_later_of_two_equal_merges_counts() -> None:
     assert_same(changed_model(LLAMA, merges=["a b", "▁ a", "b c", "a b"]), ["abc", "ab c", "abcab"])
 
@@ -446,14 +264,9 @@ def test_nested_steps_do_not_recurse() -> None:
 
 @given(st.data())
 def test_truncation_and_flipped_bytes_never_crash(data: st.DataObject) -> None:
-    content = bytearray(json.dumps(data.draw(st.sampled_from([LLAMA, BYTES, ROLE_FILE]))).encode())
-    if data.draw(st.booleans()):
-        del content[data.draw(st.integers(0, len(content) - 1)) :]
-    for _ in range(data.draw(st.integers(0, 4))):
-        if content:
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = damaged(data, json.dumps(data.draw(st.sampled_from([LLAMA, BYTES, ROLE_FILE]))).encode())
     try:
-        vocab = read_bytes(bytes(content), "x.json")
+        vocab = read_bytes(content, "x.json")
     except VocabularyError as error:
         assert str(error).startswith("x.json")
     else:
