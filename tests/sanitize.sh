@@ -17,7 +17,8 @@ tests=("$@")
 if [ ${#tests[@]} = 0 ]; then
     tests=(
         tests/unit/test_core.py tests/unit/test_tokenizer.py tests/unit/test_stream.py
-        tests/property/test_tokenizer.py tests/property/test_paths.py tests/property/test_files.py
+        tests/property/test_tokenizer.py tests/property/test_paths.py tests/property/test_masks.py
+        tests/property/test_files.py
         tests/differential/test_sentencepiece.py tests/differential/test_tekken.py
         tests/differential/test_tokenizer_json.py tests/differential/test_neighbours.py
     )
@@ -61,7 +62,9 @@ if not encode.__file__.startswith(sys.argv[1]):
     sys.exit(f"The core was imported from {encode.__file__}, not from the folder that was built.")
 PYTHON
 code=0
-"$python" -P -m pytest -p no:cacheprovider "${tests[@]}" || code=$?
+# The sanitizer's own allocator does not survive a fork while another thread allocates.
+"$python" -P -m pytest -p no:cacheprovider "${tests[@]}" \
+    --deselect tests/unit/test_tokenizer.py::test_usable_after_fork_while_another_thread_encodes || code=$?
 for report in "$work"/report*; do
     if [ -e "$report" ]; then
         code=1
