@@ -152,11 +152,12 @@ class Screen:
             self._line()
 
     def end(self, note: str = "") -> None:
-        """The answer is over."""
+        """The answer is over. Of one that was stopped nobody knows how many tokens it had."""
         self._line()
-        if self.terminal and not self._text_only:
-            speed = f", {self._tokens / self._seconds:.1f} tokens/s" if self._seconds > 0 else ""
-            click.secho(f"[{self._tokens} tokens{speed}{note}]", dim=True)
+        speed = f"{self._tokens} tokens, {self._tokens / self._seconds:.1f} tokens/s" if self._seconds > 0 else ""
+        shown = (speed + note).lstrip(",; ")
+        if self.terminal and not self._text_only and shown:
+            click.secho(f"[{shown}]", dim=True)
 
     def _line(self, text: str = "", **style: Any) -> None:
         """Begin a new line."""
