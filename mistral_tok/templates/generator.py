@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame, optimizeconst
+from jinja2.compiler import CodeGenerator, Frame, operators, optimizeconst
 
 from mistral_tok.templates.names import LOOP, METHODS
 from mistral_tok.templates.traced import literal
@@ -105,8 +105,24 @@ class Generator(CodeGenerator):
         # A literal that is only compared never reaches the output, and ordinary text compares faster.
         plain = not any(True for _ in node.find_all((nodes.CondExpr, nodes.Call)))
         self._comparing += plain
-        super().visit_Compare.__wrapped__(self, node, frame)  # type: ignore[attr-defined]
+        self.write("(")
+        left = node.expr
+        self._side(left, node.ops[0].expr, frame)
+        for i, operand in enumerate(node.ops):
+            self.write(f" {operators[operand.op]} ")
+            after = node.ops[i + 1].expr if i + 1 < len(node.ops) else None
+            other = left if operand.op in ("in", "notin") else after  # what is searched counts with its items
+            self._side(operand.expr, other, frame)
+            left = operand.expr
+        self.write(")")
         self._comparing -= plain
+
+    def _side(self, side: nodes.Expr, other: nodes.Expr | None, frame: Frame) -> None:
+        """A side of a comparison. One side whose size is known bounds the work: nothing is done for constants."""
+        bounded = other is None or isinstance(side, nodes.Const) or isinstance(other, nodes.Const)
+        self.write("" if bounded else "compared(context, ")
+        self.visit(side, frame)
+        self.write("" if bounded else ")")
 
     @optimizeconst
     def visit_CondExpr(self, node: nodes.CondExpr, frame: Frame) -> None:

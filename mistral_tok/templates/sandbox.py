@@ -48,6 +48,12 @@ running: ContextVar[Budget] = ContextVar("running")
 """The budget of the rendering that is going on, for helpers that are not given a context."""
 
 
+COMPARING = frozenset(
+    ("eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=", "in")
+)
+"""Tests that compare values with each other."""
+
+
 class Running(Context):
     """A context with the budget of its rendering."""
 
@@ -73,6 +79,10 @@ class Space(Namespace, dict[str, Any]):
 
     def __repr__(self) -> str:
         return "<Namespace>"
+
+
+NESTED = frozenset((list, tuple, dict, Space))
+"""Values that can hold the same part many times."""
 
 
 class Generation(Extension):
@@ -154,6 +164,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             check_numbers(args, named)
             if isinstance(__obj, types.BuiltinMethodType | types.MethodType) and isinstance(__obj.__self__, str):
                 return _method(__context, __obj.__self__, __obj.__name__, __obj, args, _without_scope(named))
+            if isinstance(getattr(__obj, "__self__", None), list | tuple):  # index and count compare
+                for value in (__obj.__self__, *args):
+                    compared(__context, value)
         return super().call(__context, __obj, *args, **named)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -300,6 +313,8 @@ def _guarded(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
             return _join_filter(context, value, *args, **named)
         if name == "replace":
             return _replaced(context.budget, show(context, value), *args, **named)
+        if name in ("sort", "unique", "max", "min", "groupby", "dictsort"):
+            context.budget.measure(value)
         if name in ("indent", "center", "batch", "slice", "wordwrap", "sum"):
             _check_growth(context.budget, name, value, args, named)
         if name in ("string", "pprint", "escape", "e", "forceescape", "safe", "urlencode", "reverse", "list"):
@@ -340,7 +355,25 @@ def plus(context: Any, left: Any, right: Any) -> Any:
     return binary(context.budget, "+", left, right)
 
 
+def compared(context: Any, value: Any) -> Any:
+    """The value, refused where looking through it takes too long: Python compares shared parts again and again."""
+    if type(value) in NESTED:
+        context.budget.measure(value)
+    return value
+
+
+def _comparing(test: Any) -> Callable[..., Any]:
+    """A test that compares, with what it compares checked."""
+
+    @pass_context
+    def bounded(context: Any, *values: Any) -> Any:
+        return test(*(compared(context, value) for value in values))
+
+    return bounded
+
+
 HELPERS = {
+    "compared": compared,
     "show": show,
     "concatenated": concatenated,
     "plus": plus,
@@ -366,6 +399,7 @@ def environment(traced: bool) -> Sandbox:
     made.concat = collected  # type: ignore[method-assign]
     made.filters = {name: f if name in CHEAP else _guarded(name, f) for name, f in made.filters.items()}
     made.filters["tojson"] = tojson
+    made.tests |= {name: _comparing(made.tests[name]) for name in COMPARING}
     for name in ("lipsum", "cycler", "joiner"):
         made.globals.pop(name)
     made.globals |= {

@@ -190,6 +190,20 @@ def test_what_is_not_allowed(source: str) -> None:
         text(source, tool=Tool())
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        *("ns.a == ns.b", "ns.a in [ns.b]", "ns.a < ns.b", "1 if ns.a != ns.b", "ns.a is eq ns.b", "ns.a is in [ns.b]"),
+        *("[ns.a, ns.b]|sort", "[ns.a, ns.b]|max", "[ns.a].index(ns.b)", "[ns.a].count(ns.b)"),
+        *("[ns.a]|select('eq', ns.b)|list", "[ns.a, ns.b]|unique|list"),
+    ],
+)
+def test_values_that_share_parts_are_not_compared_for_ever(use: str) -> None:
+    grow = "{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% set ns.b = [ns.b, ns.b] %}{% endfor %}"
+    with pytest.raises(TemplateLimitError):
+        ChatTemplate("{% set ns = namespace(a=[1], b=[1]) %}" + grow + "{{ " + use + " }}").render(USER)
+
+
 def test_limits_can_be_set() -> None:
     source = "{% for i in range(50) %}{{ 'abcd' }}{% endfor %}"
     assert len(text(source)) == 200
