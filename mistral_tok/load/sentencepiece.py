@@ -65,7 +65,7 @@ def read(source: Source) -> Vocabulary:
         raise damaged(name, "pieces", f"{pieces.kinds.count(Kind.UNKNOWN)} unknown pieces instead of 1")
     names = control_names(pieces, name, _USE_OFFICIAL)
     roles = model.trainer.names
-    version = source.version or sentencepiece_version(names.keys())
+    version = sentencepiece_version(names.keys(), source.version)
     return Vocabulary(
         name=name,
         family="sentencepiece",

@@ -11,9 +11,14 @@ _SENTENCEPIECE = (("v7", "[SYSTEM_PROMPT]"), ("v3", "[PREFIX]"), ("v3", "[IMG]")
 _TEKKEN = (("v15", "[MODEL_SETTINGS]"), ("v11", "[ARGS]"), *_SENTENCEPIECE)
 
 
-def sentencepiece_version(names: Collection[str]) -> str:
-    """Version of a SentencePiece file from its control pieces, newest mark first; `v1` has none."""
-    return next((version for version, mark in _SENTENCEPIECE if mark in names), "v1")
+def sentencepiece_version(names: Collection[str], named: str = "") -> str:
+    """Version of a SentencePiece file from its control pieces, newest mark first; `v1` has none.
+
+    `named` is what the file's name says. It decides between v2 and v3 only, where the pieces cannot: a small vocabulary
+    of v3 need not have the marks of infilling and images that tell it from v2.
+    """
+    found = next((version for version, mark in _SENTENCEPIECE if mark in names), "v1")
+    return named if (found, named) == ("v2", "v3") else found
 
 
 def control_version(names: Collection[str], byte_level: bool) -> str:

@@ -121,10 +121,14 @@ def test_image_suffix_adds_what_the_content_cannot_tell() -> None:
         load(bundled_path("v3").read_bytes(), "tokenizer.model.v3m1")
 
 
-def test_the_name_decides_on_the_version_as_in_the_reference() -> None:
+def test_the_content_decides_on_the_version_and_the_name_where_it_cannot() -> None:
     data = bundled_path("v7").read_bytes()
-    named = {name: load(data, name).version for name in ("t.model.v3", "t.model.v7m1", "t.model", "t.model.v4", "v3")}
-    assert named == {"t.model.v3": "v3", "t.model.v7m1": "v7", "t.model": "v7", "t.model.v4": "v7", "v3": "v7"}
+    assert {load(data, name).version for name in ("t.model.v3", "t.model.v7m1", "t.model", "t.model.v13", "v3")} == {
+        "v7"
+    }
+    data = bundled_path("v2").read_bytes()
+    named = {name: load(data, name).version for name in ("t.model", "t.model.v2", "t.model.v3", "t.model.v7")}
+    assert named == {"t.model": "v2", "t.model.v2": "v2", "t.model.v3": "v3", "t.model.v7": "v2"}
 
 
 @pytest.mark.parametrize(
