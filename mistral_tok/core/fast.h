@@ -115,9 +115,8 @@ static inline uint64_t mt_pair_start(uint64_t key) { return key * 0xD6E8FEB86659
 /* The rule for a pair, `left << 21 | right`. Two symbols that are none have no rule either: they equal an empty slot. */
 static inline uint32_t mt_rule_of(const mt_tables *t, uint64_t key) {
     for (uint64_t i = mt_pair_start(key) & t->pair_mask;; i = (i + 1) & t->pair_mask) {
-        uint64_t slot = t->pairs[i];
-        if (slot >> 22 == key) return (uint32_t)slot & MT_NO_RULE;
-        if (slot == MT_EMPTY) return MT_NO_RULE;
+        const uint64_t slot = t->pairs[i];
+        if (mt_likely((slot >> 22 == key) | (slot == MT_EMPTY))) return (uint32_t)slot & MT_NO_RULE;
     }
 }
 

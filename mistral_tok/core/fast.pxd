@@ -104,5 +104,5 @@ cdef extern from "words.h" nogil:
     ctypedef const void *set_p "const void *"
     void mt_ask_sets(const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start, const uint64_t *ends, int count, uint64_t *keys, set_p *sets)
     int mt_recall_sets(const uint8_t *p, uint64_t n, uint64_t *start, const uint64_t *ends, const uint64_t *keys, set_p *sets, int count, int32_t *out, int64_t *k)
-    void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count)
+    void mt_learn(const mt_tables *t, const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start, const uint64_t *ends, const uint64_t *keys, set_p *sets, int count)
     int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint32_t bytes, int32_t *out)

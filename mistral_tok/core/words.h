@@ -16,6 +16,7 @@
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
 #define MT_TURNS 12   /* segments that take their steps in turn */
+#define MT_GROUP 128  /* segments that are worked out together */
 
 typedef struct {
     uint32_t sym[MT_SHORT], key[MT_SHORT + 8], rule[MT_NOWHERE + 1];
@@ -41,8 +42,10 @@ MT_INLINE uint32_t mt_least(const uint32_t *key, uint32_t n) {
 }
 
 MT_INLINE void mt_set_rule(const mt_tables *t, mt_word *w, uint32_t place, uint32_t rule) {
+    const uint32_t none = 0u - (uint32_t)(rule == MT_NO_RULE); /* no branch: half of all pairs have no rule */
+    const uint32_t rank = mt_likely(!t->ties) ? rule : t->rule_rank[none ? 0 : rule];
     w->rule[place] = rule;
-    w->key[place] = rule == MT_NO_RULE ? UINT32_MAX : (t->ties ? t->rule_rank[rule] : rule) << 6 | place;
+    w->key[place] = none | rank << 6 | place;
 }
 
 MT_INLINE void mt_ask(const mt_tables *t, mt_word *w, int which, uint32_t place, uint32_t left, uint32_t right) {
@@ -246,18 +249,23 @@ static inline int mt_recall_sets(const uint8_t *p, uint64_t n, uint64_t *start, 
 
 /* Work out those of up to 128 segments that are not remembered, and remember them. The caller looks for them again: it
  * encodes what was driven out in between, or has too many ids, by itself. Segments with a space mark are left to it. */
-static inline void mt_learn(const mt_tables *t, const mt_memory *m, mt_seen *seen, int count) {
+static inline void mt_learn(const mt_tables *t, const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start,
+                            const uint64_t *ends, const uint64_t *keys, const void *const *sets, int count) {
     mt_word words[MT_TURNS];
+    mt_seen seen[MT_GROUP];
     uint8_t whose[MT_TURNS];
     int32_t ids[MT_SHORT + 8];
     int left = 0, active = 0, next = 0;
-    for (int i = 0; i < count; i++) {
-        mt_seen *s = seen + i;
+    for (int i = 0; i < count; start = ends[i], i++) {
+        const uint64_t size = ends[i] - start, *k = keys + 2 * i;
+        mt_seen *s = seen + left;
+        if (size > 31 || size == 0) continue;
+        if (mt_likely(size <= 15 && mt_recall((const mt_slot *)sets[i], k[0], k[1], ids))) continue;
+        mt_look(s, p + start, (uint32_t)size, n - start);
         if (mt_find(m, s, ids) || (t->marked && memchr(s->p, 0xE2, s->size))) continue;
         s->text = MT_HASH_SEED;
         for (uint32_t j = 0; j < s->size; j++) s->text = mt_hash_step(s->text, s->p[j]);
         mt_prefetch(t->piece_hash + (mt_mix(s->text) & t->piece_mask));
-        if (left != i) seen[left] = *s;
         left++;
     }
     for (int i = 0; i < left; i++) { /* where the text of the piece lies that may be meant */

@@ -23,7 +23,6 @@ cdef class Worker:
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t alone(self, const uint8_t *p, uint64_t n, uint64_t *at, int64_t k) noexcept nogil
     cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
-    cdef void learn(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n) noexcept nogil
     cdef uint32_t find(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t miss(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil

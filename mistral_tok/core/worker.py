@@ -45,7 +45,6 @@ FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
 BLOCK = cython.declare(cython.int, 256)
 GROUP = cython.declare(cython.int, 128)  # segments that are looked up at once
-TOGETHER = cython.declare(cython.int, 128)  # segments that are worked out together
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -260,12 +259,12 @@ class Worker:
         i: cython.int
         size: uint64_t
         known: uint32_t
-        learnt: cython.int
+        learnt: cython.bint
         while base < count:
             # All sets of a group are asked for before the first is looked at, so that their cache misses overlap.
             group = count - base if count - base < GROUP else GROUP
             mt_ask_sets(cython.address(self.m), p, n, at, ends + base, group, keys, sets)
-            learnt = 0
+            learnt = False
             i = 0
             while True:
                 i += mt_recall_sets(
@@ -283,9 +282,19 @@ class Worker:
                     break
                 size = ends[base + i] - at
                 known = self.find(p + at, size, n - at, k) if size <= 31 else 0
-                if known == 0 and size <= 31 and i >= learnt:
-                    learnt = i + TOGETHER if group - i > TOGETHER else group
-                    self.learn(p, ends + base + i, learnt - i, at, n)
+                if known == 0 and size <= 31 and not learnt:
+                    learnt = True
+                    mt_learn(
+                        self.t,
+                        cython.address(self.m),
+                        p,
+                        n,
+                        at,
+                        ends + base + i,
+                        keys + 2 * i,
+                        sets + i,
+                        group - i,
+                    )
                 k = k + known if known else self.segment(p + at, size, n - at, k)
                 if k < 0:
                     return k
@@ -293,25 +302,6 @@ class Worker:
                 i += 1
             base += group
         return k
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def learn(
-        self, p: bytes_p, ends: cython.pointer(uint64_t), count: cython.int, at: uint64_t, n: uint64_t
-    ) -> cython.void:
-        """Work out what is not remembered of the next segments of a group, all together, and remember it."""
-        seen: mt_seen[128]
-        i: cython.int
-        found: cython.int = 0
-        size: uint64_t
-        for i in range(count):
-            size = ends[i] - at
-            if 0 < size <= 31:
-                mt_look(seen + found, p + at, cython.cast(uint32_t, size), n - at)
-                found += 1
-            at = ends[i]
-        mt_learn(self.t, cython.address(self.m), seen, found)
 
     @cython.cfunc
     @cython.nogil
