@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .modeling import MistralForCausalLM
 
 
+Reason = Literal["stop", "length"]
+
 WORTHWHILE = 0.25
 """Share of finished rows from which on the others are copied into a smaller batch."""
 
@@ -33,7 +35,7 @@ class Step:
 
     tokens: list[list[int]]
     """New ids of each row: one, none if the row had finished, several with prompt lookup."""
-    finished: list[str | None]
+    finished: list[Reason | None]
     """Why each row has ended, "stop" or "length"; None while it has not."""
     logprobs: list[list[float]] | None = None
     """Of the new ids, under the logits of the model; None unless asked for."""
@@ -57,7 +59,7 @@ class Steps(Iterator[Step]):
         copies, rows = options.num_return_sequences, len(prompt.ids) * options.num_return_sequences
         self.prompt = prompt
         self.options = options
-        self.finished: list[str | None] = [None] * rows  # why each row of the output has ended
+        self.finished: list[Reason | None] = [None] * rows  # why each row of the output has ended
         self._model, self._cache = model, cache
         self._limits = [limit for limit in limits for _ in range(copies)]
         self._made = [0] * rows
@@ -97,7 +99,7 @@ class Steps(Iterator[Step]):
         if self.finished[row] is None:
             self._finish(row, "stop")
 
-    def _finish(self, row: int, reason: str) -> None:
+    def _finish(self, row: int, reason: Reason) -> None:
         self.finished[row] = reason
         self._going -= 1
         self._changed = True

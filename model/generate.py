@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .arguments import GenerateOptions, Options, limits, read_cache, read_options, read_prompt, read_seeds
-from .decoding import Step, Steps
+from .decoding import Reason, Step, Steps
 from .speculation import LookupSteps
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class GenerateOutput:
     """(rows, length) ids: prompt, new tokens, and padding where other rows are longer."""
     new_tokens: list[list[int]]
     """New ids of every row, its stop token included."""
-    finish_reasons: list[str]
+    finish_reasons: list[Reason]
     """Of every row "stop" (a stop token) or "length" (max_new_tokens, or no positions are left)."""
     logprobs: list[list[float]] | None = None
     """Of every new token, under the logits of the model before any processor; None unless asked for."""

@@ -90,7 +90,7 @@ class Runner:
             kept, self._kept = self._kept, None
         if kept is not None and isinstance(kept[0], GrowingCache if kind == "growing" else RollingCache):
             cache, before = kept
-            if kind == "growing" or cache.capacity - cache.window >= slack:
+            if not isinstance(cache, RollingCache) or cache.capacity - cache.window >= slack:
                 try:
                     cache.crop(max(0, min(shared(before, ids), len(ids) - 1)))
                 except CacheError:  # a rolling cache has overwritten what the ids share
