@@ -76,8 +76,10 @@ def insert_pair(
     return 1
 
 
-def explicit_pairs(left: cython.const[uint32_t][::1], right: cython.const[uint32_t][::1]) -> bytearray:
-    """Build the pair table of listed merges; the rule is the place in the list."""
+def explicit_pairs(
+    left: cython.const[uint32_t][::1], right: cython.const[uint32_t][::1], rules: cython.const[uint32_t][::1]
+) -> bytearray:
+    """Build the pair table of listed merges."""
     n: cython.Py_ssize_t = left.shape[0]
     bits: int = table_bits(n)
     result = bytearray(8 << bits)
@@ -85,7 +87,7 @@ def explicit_pairs(left: cython.const[uint32_t][::1], right: cython.const[uint32
     i: cython.Py_ssize_t
     memset(table, 0xFF, len(result))
     for i in range(n):
-        insert_pair(table, (cython.cast(uint64_t, 1) << bits) - 1, left[i], right[i], i)
+        insert_pair(table, (cython.cast(uint64_t, 1) << bits) - 1, left[i], right[i], rules[i])
     return result
 
 

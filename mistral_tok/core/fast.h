@@ -48,6 +48,11 @@ typedef struct {
     const uint32_t *byte_symbols;  /* 256 */
     const uint16_t *class_index;   /* code point >> 7 -> block */
     const uint8_t *classes;        /* blocks of 128 */
+    const uint32_t *trie;          /* see trie.h; NULL where words are merged */
+    const uint32_t *shorter;       /* symbols: `size << 21 | piece` of the longest other piece that each begins with, or 0 */
+    const uint32_t *trie_pieces;   /* the piece of each cell */
+    const uint64_t *pair_bits;     /* 2 bits of one word for each pair that has a rule; 2^16 words */
+    const uint64_t *halves;        /* symbols: what each was merged from last, and its order */
     uint32_t n_pieces, n_symbols, n_rules, longest;
     uint32_t window;               /* symbols that a long segment is merged at a time at first */
     uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */
@@ -111,6 +116,15 @@ static inline uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t 
 }
 
 static inline uint64_t mt_pair_start(uint64_t key) { return key * 0xD6E8FEB86659FD93u >> 32; }
+
+#define MT_PAIR_WORDS 0x10000u
+
+/* The bits of a pair among `pair_bits`, and the word that they are in. */
+static inline uint64_t mt_pair_bits(uint64_t key, uint32_t *word) {
+    const uint64_t h = key * 0xD6E8FEB86659FD93u;
+    *word = (uint32_t)(h >> 48);
+    return (uint64_t)1 << (h >> 42 & 63) | (uint64_t)1 << (h >> 36 & 63);
+}
 
 /* The rule for a pair, `left << 21 | right`. Two symbols that are none have no rule either: they equal an empty slot. */
 static inline uint32_t mt_rule_of(const mt_tables *t, uint64_t key) {

@@ -21,6 +21,11 @@ cdef extern from "fast.h" nogil:
         const uint32_t *byte_symbols
         const uint16_t *class_index
         const uint8_t *classes
+        const uint32_t *trie
+        const uint32_t *trie_pieces
+        const uint32_t *shorter
+        const uint64_t *pair_bits
+        const uint64_t *halves
         uint32_t n_pieces
         uint32_t n_symbols
         uint32_t n_rules
@@ -59,6 +64,8 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h)
     uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)
     uint64_t mt_pair_start(uint64_t key)
+    uint32_t MT_PAIR_WORDS
+    uint64_t mt_pair_bits(uint64_t key, uint32_t *word)
     uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)
     uint32_t mt_char(const uint8_t *p, uint32_t *size)
     uint32_t mt_join_hash(uint32_t a, uint32_t b)
@@ -82,7 +89,22 @@ cdef extern from "fast.h" nogil:
 cdef extern from "fast.h":
     object mt_list(object ints, const int32_t *ids, Py_ssize_t n)
 
+cdef extern from "trie.h" nogil:
+    uint32_t MT_TRIE_LABEL
+    uint32_t MT_TRIE_PIECE
+    uint32_t MT_TRIE_ROOT
+    uint32_t MT_TRIE_SHIFT
+    uint32_t MT_ORDER(uint64_t half)
+    uint32_t mt_trie_word(const mt_tables *t, const uint8_t *p, uint32_t n, int32_t *out)
+
 cdef extern from "words.h" nogil:
+    ctypedef struct mt_word:
+        uint32_t *sym
+        uint8_t *end
+        uint32_t n
+
+    void mt_word_start(const mt_tables *t, mt_word *w, const uint8_t *p, uint32_t bytes)
+    bint mt_word_step(const mt_tables *t, mt_word *w)
     ctypedef struct mt_memory:
         mt_slot *slots
         mt_wide *wides

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any
 
-from mistral_tok.core import build, tables
+from mistral_tok.core import build, tables, trie
 from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 10
+FORMAT = 14
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -44,6 +44,11 @@ SECTIONS = [
     "class_index",
     "classes",
     "user_defined",
+    "pair_bits",
+    "halves",
+    "trie",
+    "trie_pieces",
+    "shorter",
 ]
 HEAD = struct.Struct("<20sIQ")
 """Magic, format number, checksum of all that follows."""
@@ -81,9 +86,8 @@ def make_image(vocab: Vocabulary) -> bytes:
     take = _take(vocab, marked) + bytes([1]) * len(extras)
     parts["piece_hash"] = build.piece_hash(parts["blob"], parts["offsets"], take)
     parts["class_index"], parts["classes"] = _classes() if vocab.pattern == TEKKEN_PATTERN else (b"", b"")
-    for name in ("pairs", "rule_result", "rule_rank", "joins"):
-        parts[name] = b""
-    parts["ascii_joins"] = parts["fragment_joins"] = b""
+    parts |= dict.fromkeys(("pairs", "rule_result", "rule_rank", "joins", "ascii_joins", "fragment_joins"), b"")
+    parts |= dict.fromkeys(("pair_bits", "halves", "trie", "trie_pieces", "shorter"), b"")
     longest = max(map(len, symbols))
     shape = (n, total, longest, marked)
     ties = _rules(vocab, take, parts, shape)
@@ -91,7 +95,16 @@ def make_image(vocab: Vocabulary) -> bytes:
     opened.finish()
     bits = 16 if marked else 19
     parts["ascii_joins"], parts["joins"], parts["fragment_joins"] = build.joins(opened, take, bits, vocab.split_spaces)
-    parts["itself"] = take if vocab.whole_pieces else build.reachable(opened, take)
+    reached = build.reachable(opened, take)
+    parts["itself"] = take if vocab.whole_pieces else reached
+    merges = trie.last_merges(opened, reached)
+    parts["pairs"] = build.explicit_pairs(*trie.used_pairs(opened, parts["pairs"], merges))
+    if not ties and parts["itself"] == reached:
+        parts["pair_bits"] = trie.pair_bits(parts["pairs"])
+        parts["halves"], marks = trie.halves(opened, reached, merges)
+        order = sorted((i for i in range(n) if marks[i]), key=symbols.__getitem__)
+        parts["trie"], parts["trie_pieces"] = trie.trie(opened, array("I", order))
+        parts["shorter"] = trie.shorter(opened, array("I", order))
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
     return _pack(parts)
 
@@ -172,7 +185,7 @@ def _rules(
         left, right, made = (
             (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
         )
-        parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
+        parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right), array("I", range(len(made))))
         parts["rule_result"] = array("I", made)
         return False
     order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)

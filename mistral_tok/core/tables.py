@@ -134,6 +134,12 @@ class Tables:
         self.t.byte_symbols = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["byte_symbols"]))
         self.t.class_index = cython.cast(cython.pointer(cython.const[uint16_t]), start(sections["class_index"]))
         self.t.classes = start(sections["classes"])
+        if sections["trie"]:
+            self.t.trie = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["trie"]))
+            self.t.trie_pieces = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["trie_pieces"]))
+            self.t.shorter = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["shorter"]))
+            self.t.pair_bits = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["pair_bits"]))
+            self.t.halves = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["halves"]))
         self.t.n_pieces = n_pieces
         self.t.n_symbols = n_symbols
         self.t.n_rules = len(sections["rule_result"]) // 4

@@ -11,11 +11,10 @@
 #ifndef MISTRAL_TOK_WORDS_H
 #define MISTRAL_TOK_WORDS_H
 
-#include "fast.h"
+#include "trie.h"
 
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
-#define MT_TURNS 12   /* segments that take their steps in turn */
 #define MT_GROUP 128  /* segments that are worked out together */
 
 typedef struct {
@@ -247,6 +246,17 @@ static inline int mt_recall_sets(const uint8_t *p, uint64_t n, uint64_t *start, 
     return i;
 }
 
+/* Spell words and remember them, but for those that are to be merged. */
+static inline void mt_learn_pieces(const mt_tables *t, const mt_memory *m, const mt_seen *seen, int count) {
+    mt_spelling words[MT_WORDS];
+    int32_t ids[8];
+    for (int i = 0; i < count; i++) mt_spell_start(words + i, seen[i].p, seen[i].size);
+    mt_spell(t, words, count);
+    for (int i = 0; i < count; i++) { /* it may be met twice */
+        if (words[i].n > 0 && mt_find(m, seen + i, ids) == 0) mt_keep_ids(m, seen + i, words[i].ids, words[i].k);
+    }
+}
+
 /* Work out those of up to 128 segments that are not remembered, and remember them. The caller looks for them again: it
  * encodes what was driven out in between, or has too many ids, by itself. Segments with a space mark are left to it. */
 static inline void mt_learn(const mt_tables *t, const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start,
@@ -263,10 +273,15 @@ static inline void mt_learn(const mt_tables *t, const mt_memory *m, const uint8_
         if (mt_likely(size <= 15 && mt_recall((const mt_slot *)sets[i], k[0], k[1], ids))) continue;
         mt_look(s, p + start, (uint32_t)size, n - start);
         if (mt_find(m, s, ids) || (t->marked && memchr(s->p, 0xE2, s->size))) continue;
+        left++;
+        if (t->trie) continue;
         s->text = MT_HASH_SEED;
         for (uint32_t j = 0; j < s->size; j++) s->text = mt_hash_step(s->text, s->p[j]);
         mt_prefetch(t->piece_hash + (mt_mix(s->text) & t->piece_mask));
-        left++;
+    }
+    if (t->trie) {
+        mt_learn_pieces(t, m, seen, left);
+        return;
     }
     for (int i = 0; i < left; i++) { /* where the text of the piece lies that may be meant */
         const uint32_t piece = t->piece_hash[mt_mix(seen[i].text) & t->piece_mask];

@@ -1,0 +1,319 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The trie of pieces and their halves, as trie.h reads them: made once, kept in the table image.
+
+The trie is a double array. The bytes that may follow a prefix lie in one block of 256 cells, at the block's number xor
+the byte; no two prefixes have the same number, so the byte alone tells whose cell it is.
+"""
+
+from array import array
+
+import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcmp, memset
+from cython.cimports.mistral_tok.core.fast import (
+    MT_EMPTY,
+    MT_NO_RULE,
+    MT_NO_SYMBOL,
+    MT_ORDER,
+    MT_PAIR_WORDS,
+    MT_TRIE_LABEL,
+    MT_TRIE_PIECE,
+    MT_TRIE_ROOT,
+    MT_TRIE_SHIFT,
+    mt_pair_bits,
+    mt_rule,
+    mt_tables,
+    mt_word,
+    mt_word_start,
+    mt_word_step,
+)
+from cython.cimports.mistral_tok.core.tables import Tables
+
+LONGEST = cython.declare(uint32_t, 48)  # bytes of a piece that mt_word can merge
+FREE = cython.declare(uint32_t, 256)
+BEHIND = cython.declare(uint32_t, 4096)  # cells behind the last one that are tried for what follows a prefix
+
+
+@cython.cfunc
+def last_merge(t: cython.pointer(mt_tables), piece: uint32_t) -> uint64_t:
+    """Return the halves of a piece and the order of their rule, as trie.h wants them; 0 where merging does not end in it."""
+    w: mt_word
+    middle: uint32_t = 0
+    left: uint32_t = 0
+    right: uint32_t
+    mt_word_start(t, cython.address(w), t.blob + t.offsets[piece], t.offsets[piece + 1] - t.offsets[piece])
+    while w.end[0] < w.n:
+        middle = w.end[0]
+        left = w.sym[0]
+        if not mt_word_step(t, cython.address(w)):
+            return 0
+    if w.sym[0] != piece or middle == 0:
+        return 0
+    right = w.sym[middle]
+    return cython.cast(uint64_t, left) << 43 | cython.cast(uint64_t, right) << 22 | (mt_rule(t, left, right) + 1)
+
+
+def pair_bits(pairs: object) -> bytearray:
+    """Return the bits that a pair with a rule has set: a filter of half a megabyte before a table of several."""
+    values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
+    result = bytearray(8 * MT_PAIR_WORDS)
+    words: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
+    i: cython.Py_ssize_t
+    word: uint32_t = 0
+    bits: uint64_t
+    for i in range(values.shape[0]):
+        if values[i] != MT_EMPTY:
+            bits = mt_pair_bits(values[i] >> 22, cython.address(word))
+            words[word] |= bits
+    return result
+
+
+def last_merges(tables: Tables, reached: cython.const[uint8_t][::1]) -> bytearray:
+    """Return the halves of the pieces that `reached` marks, by symbol; 0 for the others, and for long ones."""
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    result = bytearray(8 * t.n_symbols)
+    found: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
+    s: uint32_t
+    for s in range(t.n_pieces):
+        if reached[s] and 0 < size_of(t, s) <= LONGEST:
+            found[s] = last_merge(t, s)
+    return result
+
+
+def used_pairs(tables: Tables, pairs: object, merges: object) -> tuple[array, array, array]:
+    """Return those pairs of the table that a text can ever merge, and their rules: left, right, rule.
+
+    A piece that stands in a text was merged there as its own text is, so only one pair ever becomes it: that of its
+    last merge. The other pairs that it could be made of, and those of pieces that their own text does not become, are
+    never the best ones when their turn comes.
+    """
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
+    last: cython.const[uint64_t][::1] = memoryview(merges).cast("B").cast("Q")
+    columns = (array("I"), array("I"), array("I"))
+    i: cython.Py_ssize_t
+    piece: uint32_t
+    for i in range(values.shape[0]):
+        if values[i] == MT_EMPTY:
+            continue
+        piece = t.rule_result[values[i] & MT_NO_RULE]
+        if size_of(t, piece) > LONGEST or values[i] >> 22 == last[piece] >> 22:
+            columns[0].append(values[i] >> 43)
+            columns[1].append((values[i] >> 22) & MT_NO_SYMBOL)
+            columns[2].append(values[i] & MT_NO_RULE)
+    return columns
+
+
+def halves(tables: Tables, reached: cython.const[uint8_t][::1], merges: object) -> tuple[bytearray, bytearray]:
+    """Return the halves of all symbols, and marks for the pieces that the trie may hold.
+
+    These are the pieces that `reached` marks, the merges of which rise in rank up to the last.
+    """
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    result = bytearray(merges)
+    marks = bytearray(t.n_symbols)
+    found: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
+    size: uint32_t
+    s: uint32_t
+    left: uint32_t
+    right: uint32_t
+    for size in range(1, LONGEST + 1):  # halves are shorter than what they make
+        for s in range(t.n_symbols):
+            if size_of(t, s) != size:
+                continue
+            left = cython.cast(uint32_t, found[s] >> 43)
+            right = cython.cast(uint32_t, found[s] >> 22) & MT_NO_SYMBOL
+            marks[s] = (s >= t.n_pieces or reached[s]) and (
+                found[s] == 0
+                or (
+                    marks[left]
+                    and marks[right]
+                    and MT_ORDER(found[left]) < MT_ORDER(found[s])
+                    and MT_ORDER(found[right]) < MT_ORDER(found[s])
+                )
+            )
+            if not marks[s]:
+                found[s] = 0
+    memset(PyByteArray_AS_STRING(marks) + t.n_pieces, 0, t.n_symbols - t.n_pieces)
+    return result, marks
+
+
+@cython.cfunc
+@cython.inline
+def size_of(t: cython.pointer(mt_tables), symbol: uint32_t) -> uint32_t:
+    return t.offsets[symbol + 1] - t.offsets[symbol]
+
+
+@cython.cclass
+class Builder:
+    """A trie that grows."""
+
+    cells: bytearray
+    pieces: bytearray
+    taken: bytearray  # numbers that belong to a prefix
+    size: uint32_t
+    low: uint32_t  # below it no place is looked for
+
+    def __init__(self) -> None:
+        self.cells = bytearray()
+        self.pieces = bytearray()
+        self.taken = bytearray()
+        self.size = 0
+        self.low = MT_TRIE_ROOT
+        self.grow(2 * MT_TRIE_ROOT)
+
+    @cython.cfunc
+    def grow(self, size: uint32_t) -> cython.void:
+        i: uint32_t
+        PyByteArray_Resize(self.cells, 4 * size)
+        PyByteArray_Resize(self.pieces, 4 * size)
+        PyByteArray_Resize(self.taken, size)
+        cells: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
+        for i in range(self.size, size):
+            cells[i] = FREE
+        memset(PyByteArray_AS_STRING(self.pieces) + 4 * self.size, 0, 4 * (size - self.size))
+        memset(PyByteArray_AS_STRING(self.taken) + self.size, 0, size - self.size)
+        self.size = size
+
+    @cython.cfunc
+    def place(self, bytes_: cython.pointer(uint8_t), count: uint32_t) -> uint32_t:
+        """Take cells for the bytes that follow a prefix, and return the number for them."""
+        cells: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
+        taken: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(self.taken))
+        i: uint32_t
+        at: uint32_t
+        cell: uint32_t = self.low
+        while self.low < self.size and cells[self.low] != FREE:
+            self.low += 1
+        if self.low + BEHIND < self.size:
+            self.low = self.size - BEHIND
+        cell = self.low
+        while True:
+            while cell < self.size and cells[cell] != FREE:
+                cell += 1
+            if cell == self.size:
+                self.grow(self.size + MT_TRIE_ROOT)
+                cells = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
+                taken = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(self.taken))
+            at = cell ^ bytes_[0]
+            i = count if taken[at] else 1
+            while i < count and cells[at ^ bytes_[i]] == FREE:
+                i += 1
+            if not taken[at] and i == count:
+                break
+            cell += 1
+        taken[at] = 1
+        for i in range(count):
+            cells[at ^ bytes_[i]] = bytes_[i]
+        return at
+
+    @cython.cfunc
+    def add(
+        self,
+        t: cython.pointer(mt_tables),
+        order: cython.const[uint32_t][::1],
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        depth: uint32_t,
+        at: uint32_t,
+        cell: uint32_t,
+    ) -> cython.void:
+        """Add the sorted pieces that share a prefix, which leads to `cell`."""
+        labels: uint8_t[256]
+        firsts: cython.Py_ssize_t[257]
+        count: uint32_t = 0
+        i: cython.Py_ssize_t
+        byte: uint8_t
+        piece: uint32_t = order[start]
+        if t.offsets[piece + 1] - t.offsets[piece] == depth:
+            self.value(self.cells, cell, self.get(cell) | MT_TRIE_PIECE)
+            self.value(self.pieces, cell, piece)
+            start += 1
+        for i in range(start, stop):
+            byte = t.blob[t.offsets[order[i]] + depth]
+            if count == 0 or byte != labels[count - 1]:
+                labels[count] = byte
+                firsts[count] = i
+                count += 1
+        firsts[count] = stop
+        if count and cell:
+            at = self.place(labels, count)
+            self.value(self.cells, cell, self.get(cell) | at << MT_TRIE_SHIFT)
+        elif count:
+            for i in range(count):
+                self.value(self.cells, at ^ labels[i], labels[i])
+        for i in range(count):
+            self.add(t, order, firsts[i], firsts[i + 1], depth + 1, 0, at ^ labels[i])
+
+    @cython.cfunc
+    def get(self, cell: uint32_t) -> uint32_t:
+        return cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))[cell]
+
+    @cython.cfunc
+    def value(self, column: bytearray, cell: uint32_t, value: uint32_t) -> cython.void:
+        cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(column))[cell] = value
+
+
+def trie(tables: Tables, order: cython.const[uint32_t][::1]) -> tuple[bytearray, bytearray]:
+    """Build the cells and their pieces from pieces in the order of their bytes, none of them twice."""
+    builder = Builder()
+    cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(builder.taken))[MT_TRIE_ROOT] = 1
+    if order.shape[0]:
+        builder.add(cython.address(tables.t), order, 0, order.shape[0], 0, MT_TRIE_ROOT, 0)
+    return builder.cells, builder.pieces
+
+
+def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
+    """Return for each symbol the longest of the pieces, which are in the order of their bytes, that it begins with."""
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    result = bytearray(4 * t.n_symbols)
+    found: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(result))
+    above: uint32_t[48]  # pieces that begin the last one, each beginning the next
+    count: uint32_t = 0
+    i: cython.Py_ssize_t
+    piece: uint32_t
+    size: uint32_t
+    for i in range(order.shape[0]):
+        piece = order[i]
+        while count:
+            size = size_of(t, above[count - 1])
+            if size < size_of(t, piece) and memcmp(
+                t.blob + t.offsets[above[count - 1]], t.blob + t.offsets[piece], size
+            ) == 0:
+                found[piece] = size << 21 | above[count - 1]
+                break
+            count -= 1
+        above[count] = piece
+        count += 1
+    return result
+
+
+def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
+    """Tell whether every cell leads inside the trie, every piece is one, and halves are of lower order than the whole."""
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    units: cython.const[uint32_t][::1] = memoryview(cells).cast("B").cast("I")
+    named: cython.const[uint32_t][::1] = memoryview(pieces).cast("B").cast("I")
+    n: cython.Py_ssize_t = units.shape[0]
+    i: cython.Py_ssize_t
+    left: uint64_t
+    right: uint64_t
+    ok: cython.bint = named.shape[0] == n and n % 256 == 0 and n >= 512
+    if not ok:
+        return False
+    for i in range(n):
+        ok &= (units[i] >> MT_TRIE_SHIFT) < n
+        ok &= named[i] < t.n_pieces
+        ok &= (units[i] & MT_TRIE_LABEL) <= FREE
+    for i in range(t.n_symbols):
+        if t.shorter[i]:
+            left = t.shorter[i] & 0x1FFFFF
+            ok &= left < t.n_pieces and t.shorter[i] >> 21 < t.offsets[i + 1] - t.offsets[i]
+            ok &= t.shorter[i] >> 21 == t.offsets[left + 1] - t.offsets[left]
+        left = t.halves[i] >> 43
+        right = (t.halves[i] >> 22) & 0x1FFFFF
+        if not ok or left >= t.n_symbols or right >= t.n_symbols:
+            return False
+        if MT_ORDER(t.halves[i]):
+            ok &= MT_ORDER(t.halves[left]) < MT_ORDER(t.halves[i]) and MT_ORDER(t.halves[right]) < MT_ORDER(t.halves[i])
+    return ok
