@@ -110,9 +110,7 @@ class Tokenizer:
             splitter = make_splitter(self.name, meta["pattern"], self._user_defined(), self._drops)
         self._splits_strings = scanner == 2
         every = self.config.get("prefix_scope") == "segment"
-        sets = max(4, (self._table_bytes // 2 // 64).bit_length() - 1)  # a half; half as much again for wide slots
-        arena = min(31, max(10, (self._table_bytes // 8).bit_length() - 1))
-        return Encoder(self._image, scanner, _PREFIX[meta["prefix"]], splitter, every, sets, arena)
+        return Encoder(self._image, scanner, _PREFIX[meta["prefix"]], splitter, every, self._table_bytes)
 
     def _user_defined(self) -> dict[str, int]:
         defined = memoryview(self._image.sections["user_defined"]).cast("B").cast("I")

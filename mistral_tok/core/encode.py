@@ -59,8 +59,7 @@ class Encoder:
     pool: list
     ints: list
     cuts: cython.bint
-    sets_log2: int
-    arena_log2: int
+    table_bytes: object
     marks: cython.pointer(uint32_t)
     mark_count: cython.int
     mark_first: cython.int
@@ -69,7 +68,7 @@ class Encoder:
         self.marks = cython.NULL
 
     def __init__(
-        self, image, scanner: int, prefix: int, splitter: object, every: bool, sets_log2: int, arena_log2: int
+        self, image, scanner: int, prefix: int, splitter: object, every: bool, table_bytes: int
     ):
         self.tables = image.tables
         self.scanner = scanner
@@ -77,8 +76,7 @@ class Encoder:
         self.splitter = splitter
         self.every = every
         self.cuts = scanner != 0 and not image.meta["whole_pieces"]
-        self.sets_log2 = sets_log2
-        self.arena_log2 = arena_log2
+        self.table_bytes = table_bytes
         self.pool = []
         self.ints = []
         defined = memoryview(image.sections["user_defined"]).cast("B").cast("I")
@@ -228,7 +226,7 @@ class Encoder:
     def take(self) -> Worker:
         if self.pool:
             return self.pool.pop()
-        return Worker(self.tables, self.scanner, self.cuts, self.sets_log2, self.arena_log2)
+        return Worker(self.tables, self.scanner, self.cuts, self.table_bytes)
 
     @cython.cfunc
     def give(self, worker: Worker) -> cython.void:

@@ -18,8 +18,7 @@ class Encoder:
         prefix: int,
         splitter: Splitter | None,
         every: bool,
-        sets_log2: int,
-        arena_log2: int,
+        table_bytes: int,
     ) -> None: ...
     def encode(self, text: str, head: int = -1, tail: int = -1) -> list[int]: ...
     def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray: ...

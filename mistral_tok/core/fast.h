@@ -1,5 +1,5 @@
 /* Words, hashes and table probes of the core: what Cython has no words for. Everything here is inline and free of
- * allocation. Tables are read-only memory that core/image.py checked; `mt_cache` alone is written to. */
+ * allocation. Tables are read-only memory that core/image.py checked; What a worker remembers (memory.h) alone is written to. */
 #ifndef MISTRAL_TOK_FAST_H
 #define MISTRAL_TOK_FAST_H
 
@@ -65,19 +65,6 @@ typedef struct {
     uint8_t scans;                 /* the masks of simd.h are right for Tekken's pattern with these classes */
     uint8_t split_spaces;          /* a space always starts a segment */
 } mt_tables;
-
-/* One remembered segment: up to 15 bytes, their number in bits 56-59 of k1, the number of ids in bits 60-63. */
-typedef struct {
-    uint64_t k0, k1;
-    int32_t ids[4];
-} mt_slot;
-
-/* The same for segments of 16 to 31 bytes: their number in bits 56-63 of k[3], up to seven ids. A cache line each. */
-typedef struct {
-    uint64_t k[4];
-    int32_t ids[7];
-    int32_t n;
-} mt_wide;
 
 /* Zeroed memory for a table, at the start of a cache line; to be freed with free(). Large tables ask for huge pages before
  * they are touched: a first pass over a few hundred kilobytes of text would otherwise spend a tenth on page faults. */
@@ -220,7 +207,7 @@ static inline void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t 
         p = tail;
     }
     *k0 = mt_load64(p) & mt_keep[n][0];
-    *k1 = (mt_load64(p + 8) & mt_keep[n][1]) | (uint64_t)n << 56;
+    *k1 = (mt_load64(p + 8) & mt_keep[n][1]) | (uint64_t)n << 60;
 }
 
 /* Both halves of a product of 128 bits: every byte of the key changes every bit of the place. */
@@ -237,75 +224,8 @@ static inline uint64_t mt_key_hash(uint64_t k0, uint64_t k1) {
     return mt_fold(k0 ^ 0x9E3779B97F4A7C15u, k1 ^ 0xC2B2AE3D27D4EB4Fu);
 }
 
-#define MT_KEY_BITS 0x0FFFFFFFFFFFFFFFu
-
-/* Writes the ids of a remembered segment to `out`, which has room for four, and says how many; 0 when it is not known.
- * Which of the two slots it is is no branch: it could not be predicted. */
-static inline uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out) {
-    const uint64_t a = (set[0].k0 ^ k0) | ((set[0].k1 & MT_KEY_BITS) ^ k1);
-    const uint64_t b = (set[1].k0 ^ k0) | ((set[1].k1 & MT_KEY_BITS) ^ k1);
-    const mt_slot *found = set + (a != 0);
-    if (!mt_likely(a == 0 || b == 0)) return 0;
-    memcpy(out, found->ids, 16);
-    return (uint32_t)(found->k1 >> 60);
-}
-
-/* Remembers a segment in its set of two: the newest comes first, the older of the two goes. */
-static inline void mt_remember(mt_slot *set, uint64_t k0, uint64_t k1, const int32_t *ids, uint32_t n) {
-    set[1] = set[0];
-    set[0].k0 = k0;
-    set[0].k1 = k1 | (uint64_t)n << 60;
-    for (uint32_t i = 0; i < 4; i++) set[0].ids[i] = i < n ? ids[i] : 0;
-}
-
-/* The other set where a segment may lie: it goes there while it has room and the first has none. */
+/* The other place where an entry may lie. */
 static inline uint64_t mt_other_place(uint64_t h) { return h >> 32 | h << 32; }
-
-static inline mt_slot *mt_place(mt_slot *slots, uint64_t h, uint64_t mask) {
-    mt_slot *set = slots + 2 * (h & mask), *other = slots + 2 * (mt_other_place(h) & mask);
-    return set[1].k1 != 0 && other[1].k1 == 0 ? other : set;
-}
-
-/* The key of a segment of 16 to 31 bytes of which `room` bytes may be read. */
-static inline void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k) {
-    uint8_t tail[32];
-    if (!mt_likely(room >= 32)) {
-        memset(tail, 0, 32);
-        memcpy(tail, p, n);
-        p = tail;
-    }
-    k[0] = mt_load64(p);
-    k[1] = mt_load64(p + 8);
-    k[2] = mt_load64(p + 16) & mt_keep[n - 16][0];
-    k[3] = (mt_load64(p + 24) & mt_keep[n - 16][1]) | (uint64_t)n << 56;
-}
-
-static inline uint64_t mt_wide_hash(const uint64_t *k) {
-    return mt_fold(k[0] ^ 0x9E3779B97F4A7C15u, k[1] ^ 0xC2B2AE3D27D4EB4Fu) ^
-           mt_fold(k[2] ^ 0x165667B19E3779F9u, k[3] ^ 0xD6E8FEB86659FD93u);
-}
-
-/* As mt_recall; `out` has room for seven. */
-static inline uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out) {
-    const uint64_t a = (set[0].k[0] ^ k[0]) | (set[0].k[1] ^ k[1]) | (set[0].k[2] ^ k[2]) | (set[0].k[3] ^ k[3]);
-    const uint64_t b = (set[1].k[0] ^ k[0]) | (set[1].k[1] ^ k[1]) | (set[1].k[2] ^ k[2]) | (set[1].k[3] ^ k[3]);
-    const mt_wide *found = set + (a != 0);
-    if (!mt_likely(a == 0 || b == 0)) return 0;
-    memcpy(out, found->ids, 28);
-    return (uint32_t)found->n;
-}
-
-static inline mt_wide *mt_wide_place(mt_wide *wides, uint64_t h, uint64_t mask) {
-    mt_wide *set = wides + 2 * (h & mask), *other = wides + 2 * (mt_other_place(h) & mask);
-    return set[1].n != 0 && other[1].n == 0 ? other : set;
-}
-
-static inline void mt_wide_remember(mt_wide *set, const uint64_t *k, const int32_t *ids, uint32_t n) {
-    set[1] = set[0];
-    memcpy(set[0].k, k, 32);
-    for (uint32_t i = 0; i < 7; i++) set[0].ids[i] = i < n ? ids[i] : 0;
-    set[0].n = (int32_t)n;
-}
 
 /* A list of the shared int objects of `ids`, every one of which is below the length of `ints`. */
 static inline PyObject *mt_list(PyObject *ints, const int32_t *ids, Py_ssize_t n) {

@@ -41,16 +41,9 @@ cdef extern from "fast.h" nogil:
         const uint32_t *char_symbols
         uint8_t split_spaces
 
-    ctypedef struct mt_slot:
-        uint64_t k0
-        uint64_t k1
-
     ctypedef const mt_tables *tables_p "const mt_tables *"
     ctypedef const uint8_t *bytes_p "const uint8_t *"
     ctypedef int32_t *ids_p "int32_t *"
-
-    ctypedef struct mt_wide:
-        uint64_t k[4]
 
     uint32_t MT_NO_RULE
     uint32_t MT_NO_SYMBOL
@@ -80,14 +73,35 @@ cdef extern from "fast.h" nogil:
     uint8_t mt_class(const mt_tables *t, uint32_t c)
     void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k0, uint64_t *k1)
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
-    uint32_t mt_recall(const mt_slot *set, uint64_t k0, uint64_t k1, int32_t *out)
-    void mt_wide_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t *k)
-    uint64_t mt_wide_hash(const uint64_t *k)
-    uint32_t mt_wide_recall(const mt_wide *set, const uint64_t *k, int32_t *out)
     uint64_t mt_checksum(const uint8_t *p, uint64_t n)
 
 cdef extern from "fast.h":
     object mt_list(object ints, const int32_t *ids, Py_ssize_t n)
+
+cdef extern from "memory.h" nogil:
+    uint64_t MT_ENTRY
+    uint64_t MT_SOME
+    ctypedef struct mt_memory:
+        uint8_t *arena
+
+    ctypedef struct mt_group:
+        int misses
+
+    bint mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2)
+    void mt_memory_end(mt_memory *m)
+    void mt_make_room(mt_memory *m)
+    void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t room, uint64_t start, const uint64_t *ends, int count)
+    void mt_resolve(int level, const mt_memory *m, mt_group *g, int count)
+    int mt_copy(const mt_memory *m, const mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, int i, int count, int32_t *out, int64_t *k)
+    uint32_t mt_entry_find(const mt_memory *m, uint64_t k0, uint64_t k1)
+    uint32_t mt_entry_keep(mt_memory *m, uint64_t k0, uint64_t k1, const int32_t *ids, int64_t n)
+    uint32_t mt_entry_copy(const mt_memory *m, uint32_t entry, int32_t *out)
+    bint mt_spilt(const mt_memory *m, uint64_t h)
+    void mt_spill(mt_memory *m, uint64_t h)
+    uint64_t mt_record_hash(const uint8_t *p, uint64_t n)
+    const uint8_t *mt_record_find(const mt_memory *m, const uint8_t *p, uint32_t size, uint64_t h)
+    const uint8_t *mt_record_keep(mt_memory *m, const uint8_t *p, uint32_t size, uint64_t h, const int32_t *ids, int64_t n)
+    const uint8_t *mt_record_ids(const uint8_t *record, uint64_t size)
 
 cdef extern from "trie.h" nogil:
     uint32_t MT_TRIE_LABEL
@@ -105,26 +119,5 @@ cdef extern from "words.h" nogil:
 
     void mt_word_start(const mt_tables *t, mt_word *w, const uint8_t *p, uint32_t bytes)
     bint mt_word_step(const mt_tables *t, mt_word *w)
-    ctypedef struct mt_memory:
-        mt_slot *slots
-        mt_wide *wides
-        uint64_t *spilt
-        uint64_t set_mask
-        uint64_t wide_mask
-
-    ctypedef struct mt_seen:
-        const uint8_t *p
-        uint32_t size
-        uint64_t k[4]
-        uint64_t h
-
-    void mt_look(mt_seen *s, const uint8_t *p, uint32_t size, uint64_t room)
-    bint mt_spilt(const mt_memory *m, const mt_seen *s)
-    void mt_spill(const mt_memory *m, const mt_seen *s)
-    uint32_t mt_find(const mt_memory *m, const mt_seen *s, int32_t *out)
-    bint mt_keep_ids(const mt_memory *m, const mt_seen *s, const int32_t *ids, int64_t n)
-    ctypedef const void *set_p "const void *"
-    void mt_ask_sets(const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start, const uint64_t *ends, int count, uint64_t *keys, set_p *sets)
-    int mt_recall_sets(const uint8_t *p, uint64_t n, uint64_t *start, const uint64_t *ends, const uint64_t *keys, set_p *sets, int count, int32_t *out, int64_t *k)
-    void mt_learn(const mt_tables *t, const mt_memory *m, const uint8_t *p, uint64_t n, uint64_t start, const uint64_t *ends, const uint64_t *keys, set_p *sets, int count)
+    void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends)
     int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint32_t bytes, int32_t *out)

@@ -1,5 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_memory, mt_seen, mt_slot, mt_tables, mt_wide
+from mistral_tok.core.fast cimport mt_memory, mt_tables
 
 cdef class Worker:
     cdef object keep
@@ -8,9 +8,6 @@ cdef class Worker:
     cdef bint cuts
     cdef mt_memory m
     cdef uint32_t *singles
-    cdef uint32_t *index
-    cdef uint8_t *arena
-    cdef uint64_t arena_used, arena_size, index_mask, index_used
     cdef uint8_t *text
     cdef uint64_t text_room
     cdef int32_t *ids
@@ -23,10 +20,8 @@ cdef class Worker:
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t alone(self, const uint8_t *p, uint64_t n, uint64_t *at, int64_t k) noexcept nogil
     cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
-    cdef uint32_t find(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t miss(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
+    cdef int64_t short_segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
+    cdef bint recall(self, const uint8_t *p, uint64_t n, uint64_t h, int64_t *k) noexcept nogil
     cdef int64_t long_segment(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
-    cdef int64_t recall_long(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
-    cdef int64_t arena_find(self, const uint8_t *p, uint64_t n, uint64_t h, int64_t k) noexcept nogil
-    cdef void arena_add(self, const uint8_t *p, uint64_t n, uint64_t h, int64_t k, int64_t count) noexcept nogil

@@ -2,40 +2,43 @@
 """One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not
 know.
 
-Three bounded tables remember. Segments of up to 15 bytes with up to four ids lie in sets of two 32-byte slots, a cache
-line each: key and ids come with one access. Those of up to 31 bytes with up to seven ids have slots of a whole line. A
-segment has a second set to go to while its first is full and the second is not; where both are, it drives out the older
-one of the first. Longer ones lie in an arena with an index, which is emptied when it is full. None ever changes a
-result: they hold what merging gave.
+What it remembers lies in bounded tables (memory.h), which never change a result: they hold what merging gave.
 """
 
 import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
-from cython.cimports.libc.string import memchr, memcmp, memcpy, memset
+from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.mistral_tok.core.fast import (
-    MT_HASH_SEED,
+    MT_ENTRY,
     MT_NO_SYMBOL,
+    MT_SOME,
     bytes_p,
     ids_p,
-    mt_ask_sets,
+    mt_ask,
     mt_char,
-    mt_find,
+    mt_copy,
+    mt_entry_copy,
+    mt_entry_find,
+    mt_entry_keep,
+    mt_group,
     mt_joins_hashed,
-    mt_keep_ids,
+    mt_key,
+    mt_key_hash,
     mt_learn,
-    mt_look,
     mt_lookup,
+    mt_make_room,
     mt_may_join,
-    mt_mix,
-    mt_recall_sets,
-    mt_seen,
-    mt_slot,
+    mt_memory_end,
+    mt_memory_start,
+    mt_record_find,
+    mt_record_hash,
+    mt_record_ids,
+    mt_record_keep,
+    mt_resolve,
     mt_spill,
     mt_spilt,
-    mt_wide,
-    mt_zeroed,
-    set_p,
+    mt_trie_word,
 )
 from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.presplit import cut, split_tekken
@@ -53,40 +56,26 @@ FAILED = cython.declare(int64_t, -1)
 class Worker:
     """Encodes UTF-8 for one thread at a time into its own buffer of ids."""
 
-    def __init__(self, tables: Tables, scanner: int, cuts: bool, sets_log2: int, arena_log2: int):
+    def __init__(self, tables: Tables, scanner: int, cuts: bool, table_bytes: int):
         self.keep = tables
         self.t = cython.address(tables.t)
         self.scanner = scanner
         self.cuts = cuts
-        self.m.set_mask = (cython.cast(uint64_t, 1) << sets_log2) - 1
-        self.m.wide_mask = (cython.cast(uint64_t, 1) << max(2, sets_log2 - 2)) - 1
-        self.index_mask = (cython.cast(uint64_t, 1) << max(4, arena_log2 - 6)) - 1
-        self.arena_size = cython.cast(uint64_t, 1) << arena_log2
-        self.m.slots = cython.cast(cython.pointer(mt_slot), mt_zeroed((self.m.set_mask + 1) * 64))
-        self.m.wides = cython.cast(cython.pointer(mt_wide), mt_zeroed((self.m.wide_mask + 1) * 128))
-        spills: uint64_t = (self.m.set_mask + self.m.wide_mask + 2) // 64 + 1
-        self.m.spilt = cython.cast(cython.pointer(uint64_t), calloc(spills, 8))
-        self.index = cython.cast(cython.pointer(uint32_t), calloc(self.index_mask + 1, 4))
-        self.arena = cython.cast(cython.pointer(uint8_t), malloc(self.arena_size))
-        self.arena_used = 8
         self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
-        if (
-            self.singles == cython.NULL
-            or self.m.slots == cython.NULL
-            or self.m.wides == cython.NULL
-            or self.m.spilt == cython.NULL
-            or self.index == cython.NULL
-            or self.arena == cython.NULL
-        ):
+        lines: int = table_bytes // 2 // 64
+        cells: int = table_bytes // 16 // 8
+        enough: cython.bint = mt_memory_start(
+            cython.address(self.m),
+            max(2, lines.bit_length() - 1),
+            max(4, cells.bit_length() - 1),
+            min(27, max(10, (table_bytes // 4).bit_length() - 1)),
+        )
+        if self.singles == cython.NULL or not enough:
             raise MemoryError("No memory for an encoder's tables.")
 
     def __dealloc__(self):
-        free(self.m.slots)
-        free(self.m.wides)
-        free(self.m.spilt)
+        mt_memory_end(cython.address(self.m))
         free(self.singles)
-        free(self.index)
-        free(self.arena)
         free(self.text)
         free(self.ids)
 
@@ -252,90 +241,131 @@ class Worker:
         k: int64_t,
     ) -> int64_t:
         """Encode the segments that end at `ends`, the first of which starts at `at`."""
-        keys: uint64_t[256]
-        sets: set_p[128]
+        g: mt_group
         base: cython.int = 0
         group: cython.int
         i: cython.int
-        size: uint64_t
-        known: uint32_t
-        learnt: cython.bint
+        start: uint64_t
         while base < count:
-            # All sets of a group are asked for before the first is looked at, so that their cache misses overlap.
             group = count - base if count - base < GROUP else GROUP
-            mt_ask_sets(cython.address(self.m), p, n, at, ends + base, group, keys, sets)
-            learnt = False
+            mt_make_room(cython.address(self.m))
+            mt_ask(cython.address(self.m), cython.address(g), p, n, at, ends + base, group)
+            mt_resolve(self.t.simd, cython.address(self.m), cython.address(g), group)
+            if g.misses:
+                mt_learn(self.t, cython.address(self.m), cython.address(g), p, at, ends + base)
             i = 0
             while True:
-                i += mt_recall_sets(
+                i = mt_copy(
+                    cython.address(self.m),
+                    cython.address(g),
                     p,
-                    n,
-                    cython.address(at),
-                    ends + base + i,
-                    keys + 2 * i,
-                    sets + i,
-                    group - i,
+                    at,
+                    ends + base,
+                    i,
+                    group,
                     self.ids,
                     cython.address(k),
                 )
                 if i == group:
                     break
-                size = ends[base + i] - at
-                known = self.find(p + at, size, n - at, k) if size <= 31 else 0
-                if known == 0 and size <= 31 and not learnt:
-                    learnt = True
-                    mt_learn(
-                        self.t,
-                        cython.address(self.m),
-                        p,
-                        n,
-                        at,
-                        ends + base + i,
-                        keys + 2 * i,
-                        sets + i,
-                        group - i,
-                    )
-                k = k + known if known else self.segment(p + at, size, n - at, k)
+                start = ends[base + i - 1] if i > 0 else at
+                k = self.segment(p + start, ends[base + i] - start, n - start, k)
                 if k < 0:
                     return k
-                at = ends[base + i]
                 i += 1
             base += group
+            at = ends[base - 1]
         return k
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def find(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> uint32_t:
-        """Recall a segment of up to 31 bytes from wherever it is; write its ids and return their number, or 0."""
-        seen: mt_seen
-        known: uint32_t
-        mt_look(cython.address(seen), p, cython.cast(uint32_t, n), room)
-        known = mt_find(cython.address(self.m), cython.address(seen), self.ids + k)
-        if known == 0 and mt_spilt(cython.address(self.m), cython.address(seen)):
-            known = cython.cast(uint32_t, self.arena_find(p, n, seen.h, k))
-        return known
+    def segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read.
+
+        One of more than 31 bytes from a regular expression may fall into several at cuts.
+        """
+        ends: uint64_t[256]
+        at: uint64_t = 0
+        start: uint64_t = 0
+        count: cython.int
+        i: cython.int
+        if n <= cython.cast(uint64_t, MT_ENTRY):
+            return self.short_segment(p, n, room, k)
+        if n <= 31 or not self.cuts:
+            return self.long_segment(p, n, k)
+        while start < n and k >= 0:
+            count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
+            for i in range(count):
+                if ends[i] - start > cython.cast(uint64_t, MT_ENTRY):
+                    k = self.long_segment(p + start, ends[i] - start, k)
+                else:
+                    k = self.short_segment(p + start, ends[i] - start, n - start, k)
+                if k < 0:
+                    break
+                start = ends[i]
+        return k
 
     @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
-    def segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
-        """Encode one segment: recall it, or work it out and remember it. `room` bytes may be read."""
-        seen: mt_seen
-        known: int64_t
+    def short_segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
+        """Encode one of up to 12 bytes. With more than seven ids it is remembered where longer ones are."""
+        k0: uint64_t = 0
+        k1: uint64_t = 0
+        entry: uint32_t
+        h: uint64_t
         after: int64_t
-        if n > 31:
-            return self.long_segment(p, n, k)
-        mt_look(cython.address(seen), p, cython.cast(uint32_t, n), room)
-        known = mt_find(cython.address(self.m), cython.address(seen), self.ids + k)
-        if known == 0 and mt_spilt(cython.address(self.m), cython.address(seen)):
-            known = self.arena_find(p, n, seen.h, k)
-        if known:
-            return k + known
+        many: cython.bint
+        mt_key(p, cython.cast(uint32_t, n), room, cython.address(k0), cython.address(k1))
+        entry = mt_entry_find(cython.address(self.m), k0, k1)
+        if entry:
+            return k + mt_entry_copy(cython.address(self.m), entry, self.ids + k)
+        h = mt_key_hash(k0, k1)
+        many = n >= cython.cast(uint64_t, MT_SOME) and mt_spilt(cython.address(self.m), h)
+        if many and self.recall(p, n, mt_record_hash(p, n), cython.address(k)):
+            return k
         after = self.miss(p, n, k)
-        if after >= 0 and not mt_keep_ids(cython.address(self.m), cython.address(seen), self.ids + k, after - k):
-            mt_spill(cython.address(self.m), cython.address(seen))
-            self.arena_add(p, n, seen.h, k, after - k)
+        if after < 0:
+            return after
+        if after - k < cython.cast(int64_t, MT_SOME):
+            mt_entry_keep(cython.address(self.m), k0, k1, self.ids + k, after - k)
+        else:
+            mt_spill(cython.address(self.m), h)
+            mt_record_keep(
+                cython.address(self.m), p, cython.cast(uint32_t, n), mt_record_hash(p, n), self.ids + k, after - k
+            )
+        return after
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def recall(self, p: bytes_p, n: uint64_t, h: uint64_t, k: cython.pointer(int64_t)) -> cython.bint:
+        """Write the ids of a record and add their number to `k[0]`; False where there is none."""
+        count: uint32_t = 0
+        record: bytes_p = mt_record_find(cython.address(self.m), p, cython.cast(uint32_t, n), h)
+        if record == cython.NULL:
+            return False
+        memcpy(cython.address(count), record + 4, 4)
+        memcpy(self.ids + k[0], mt_record_ids(record, n), 4 * cython.cast(uint64_t, count))
+        k[0] += count
+        return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def long_segment(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
+        """Encode one of more than 12 bytes that is cut no further."""
+        h: uint64_t
+        after: int64_t
+        if n > cython.cast(uint64_t, LONGEST):
+            return self.miss(p, n, k)
+        h = mt_record_hash(p, n)
+        if self.recall(p, n, h, cython.address(k)):
+            return k
+        after = self.miss(p, n, k)
+        if after >= 0:
+            mt_record_keep(cython.address(self.m), p, cython.cast(uint32_t, n), h, self.ids + k, after - k)
         return after
 
     @cython.cfunc
@@ -366,95 +396,3 @@ class Worker:
                 return k + 1
         i = merge(self.t, p, n, self.ids + k)
         return FAILED if cython.cast(int64_t, i) < 0 else k + cython.cast(int64_t, i)
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def long_segment(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode a segment of more than 31 bytes; one from a regular expression may fall into several at cuts."""
-        ends: uint64_t[256]
-        at: uint64_t = 0
-        start: uint64_t = 0
-        count: cython.int
-        i: cython.int
-        if not self.cuts:
-            return self.recall_long(p, n, k)
-        while start < n and k >= 0:
-            count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
-            for i in range(count):
-                if ends[i] - start > 31:
-                    k = self.recall_long(p + start, ends[i] - start, k)
-                else:
-                    k = self.segment(p + start, ends[i] - start, n - start, k)
-                if k < 0:
-                    break
-                start = ends[i]
-        return k
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def recall_long(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode an uncut segment of more than 31 bytes."""
-        h: uint64_t = MT_HASH_SEED ^ n
-        i: uint64_t = 0
-        word: uint64_t = 0
-        known: int64_t
-        after: int64_t
-        if n > cython.cast(uint64_t, LONGEST):
-            return self.miss(p, n, k)
-        while i + 8 < n:
-            memcpy(cython.address(word), p + i, 8)
-            h = mt_mix(h ^ word)
-            i += 8
-        memcpy(cython.address(word), p + n - 8, 8)
-        h = mt_mix(h ^ word)
-        known = self.arena_find(p, n, h, k)
-        if known:
-            return k + known
-        after = self.miss(p, n, k)
-        if after >= 0:
-            self.arena_add(p, n, h, k, after - k)
-        return after
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def arena_find(self, p: bytes_p, n: uint64_t, h: uint64_t, k: int64_t) -> int64_t:
-        """Look a segment up in the arena; write its ids and return their number, or 0."""
-        i: uint64_t = h & self.index_mask
-        head: cython.pointer(uint32_t)
-        while self.index[i]:
-            head = cython.cast(cython.pointer(uint32_t), self.arena + 8 * cython.cast(uint64_t, self.index[i]))
-            if head[0] == n and memcmp(head + 2, p, n) == 0:
-                memcpy(self.ids + k, cython.cast(cython.pointer(uint8_t), head + 2) + (n + 3) // 4 * 4, 4 * head[1])
-                return head[1]
-            i = (i + 1) & self.index_mask
-        return 0
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def arena_add(self, p: bytes_p, n: uint64_t, h: uint64_t, k: int64_t, count: int64_t) -> cython.void:
-        """Remember a segment that is not in the arena: its size, number of ids, bytes and ids."""
-        i: uint64_t
-        head: cython.pointer(uint32_t)
-        bytes_room: uint64_t = (n + 3) // 4 * 4
-        need: uint64_t = (8 + bytes_room + 4 * cython.cast(uint64_t, count) + 7) // 8 * 8
-        if need + 8 > self.arena_size:
-            return
-        if self.arena_used + need > self.arena_size or 2 * self.index_used > self.index_mask:
-            memset(self.index, 0, 4 * (self.index_mask + 1))
-            self.index_used = 0
-            self.arena_used = 8
-        i = h & self.index_mask
-        while self.index[i]:
-            i = (i + 1) & self.index_mask
-        head = cython.cast(cython.pointer(uint32_t), self.arena + self.arena_used)
-        head[0] = cython.cast(uint32_t, n)
-        head[1] = cython.cast(uint32_t, count)
-        memcpy(head + 2, p, n)
-        memcpy(cython.cast(cython.pointer(uint8_t), head + 2) + bytes_room, self.ids + k, 4 * count)
-        self.index[i] = cython.cast(uint32_t, self.arena_used // 8)
-        self.index_used += 1
-        self.arena_used += need

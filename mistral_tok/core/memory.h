@@ -1,0 +1,404 @@
+/* What a worker remembers of segments that it has met, and how it looks many of them up at once.
+ *
+ * A segment of up to 12 bytes has an entry of 16 bytes: its text, and its id, or where its ids lie if it has several. Four
+ * entries share a cache line; a hash chooses the line, and another one where the first is full. Longer segments have
+ * records in an arena, text and ids together, and an index of eight bytes for each.
+ *
+ * All tables begin small and double while they fill up, so that a small number of different words lies in few cache lines:
+ * what lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again.
+ *
+ * Segments are looked up in groups of up to 128, in passes: make all keys and ask for their places; look there and ask for
+ * the ids; learn those that are not known; copy the ids. No pass has a branch that could be predicted wrongly often. */
+#ifndef MISTRAL_TOK_MEMORY_H
+#define MISTRAL_TOK_MEMORY_H
+
+#include "fast.h"
+
+#define MT_GROUP 128 /* segments that are looked up at once */
+#define MT_ENTRY 12  /* bytes of the longest segment that has an entry */
+#define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
+#define MT_SOME 8    /* ids that are copied at once */
+#define MT_ROOM ((uint64_t)MT_GROUP * (8 + 32 + 4 * MT_SOME)) /* bytes of the arena that a group takes, usually */
+
+/* `k0` and the low half of `k1` hold the text; above it the id, or the place of the ids in the arena, in words of four bytes
+ * (25 bits); the number of ids (3 bits); and the number of bytes (4 bits). */
+typedef struct {
+    uint64_t k0, k1;
+} mt_entry;
+
+#define MT_ENTRY_KEY 0xF0000000FFFFFFFFu
+#define MT_PLACES ((uint64_t)1 << 25)
+
+typedef struct {
+    mt_entry *lines; /* four entries to a line */
+    uint64_t *spilt; /* a bit for each line: whether an entry that belongs there lies in its other line */
+    uint64_t *index; /* upper half of the hash, and the place of the record in the arena, in words of eight bytes */
+    uint8_t *arena;  /* records: size, number of ids, text filled up to words of eight bytes, ids; and ids of entries */
+    uint64_t line_mask, index_mask, arena_size, arena_used, entries, records;
+    uint64_t most_lines, most_index, most_arena;
+} mt_memory;
+
+/* A group of segments. `k1` is 0 for those that have no entry. */
+typedef struct {
+    uint64_t k0[MT_GROUP], k1[MT_GROUP]; /* the key; or the hash, and 0 */
+    const void *at[MT_GROUP];            /* the line or the cell of the index; the record, then, or NULL */
+    uint32_t entry[MT_GROUP];            /* the upper half of an entry's `k1`; 0 while it is not known, or has none */
+    uint8_t miss[MT_GROUP];
+    int misses;
+} mt_group;
+
+/* The hash of a segment of 8 to 31 bytes: two words from its start and two from its end, which may overlap. */
+MT_INLINE uint64_t mt_wide_hash(const uint8_t *p, uint64_t n) {
+    const uint64_t by = n > 16 ? 8 : 0;
+    return mt_fold(mt_load64(p) ^ 0x9E3779B97F4A7C15u, mt_load64(p + n - 8) ^ 0xC2B2AE3D27D4EB4Fu) ^
+           mt_fold(mt_load64(p + by) ^ 0x165667B19E3779F9u ^ n, mt_load64(p + n - 8 - by) ^ 0xD6E8FEB86659FD93u);
+}
+
+/* The same for any of more than 8 bytes. */
+static inline uint64_t mt_record_hash(const uint8_t *p, uint64_t n) {
+    uint64_t h = MT_HASH_SEED ^ n;
+    if (n <= MT_WIDE) return mt_wide_hash(p, n);
+    for (uint64_t i = 0; i + 8 < n; i += 8) h = mt_fold(h ^ mt_load64(p + i), 0x9E3779B97F4A7C15u);
+    return mt_fold(h ^ mt_load64(p + n - 8), 0xC2B2AE3D27D4EB4Fu);
+}
+
+static inline void mt_forget(mt_memory *m) {
+    memset(m->lines, 0, 64 * (m->line_mask + 1));
+    memset(m->spilt, 0, 8 * (m->line_mask / 64 + 1));
+    memset(m->index, 0, 8 * (m->index_mask + 1));
+    m->arena_used = 8;
+    m->entries = m->records = 0;
+}
+
+/* Begin with small tables; the logarithms say how many lines and cells and how much arena there may be. 0 without memory. */
+static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2) {
+    m->most_lines = (uint64_t)1 << lines_log2;
+    m->most_index = (uint64_t)1 << index_log2;
+    m->most_arena = (uint64_t)1 << arena_log2;
+    m->line_mask = (m->most_lines < 256 ? m->most_lines : 256) - 1;
+    m->index_mask = (m->most_index < 1024 ? m->most_index : 1024) - 1;
+    m->arena_size = m->most_arena < 4 * MT_ROOM ? m->most_arena : 4 * MT_ROOM;
+    m->lines = (mt_entry *)mt_zeroed(64 * (m->line_mask + 1));
+    m->spilt = (uint64_t *)mt_zeroed(8 * (m->line_mask / 64 + 1));
+    m->index = (uint64_t *)mt_zeroed(8 * (m->index_mask + 1));
+    m->arena = (uint8_t *)malloc(m->arena_size + 64);
+    if (m->lines == NULL || m->spilt == NULL || m->index == NULL || m->arena == NULL) return 0;
+    mt_forget(m);
+    return 1;
+}
+
+static inline void mt_memory_end(mt_memory *m) {
+    free(m->lines);
+    free(m->spilt);
+    free(m->index);
+    free(m->arena);
+}
+
+MT_INLINE int mt_spilt(const mt_memory *m, uint64_t h) {
+    const uint64_t home = h & m->line_mask;
+    return (int)(m->spilt[home >> 6] >> (home & 63) & 1);
+}
+
+MT_INLINE void mt_spill(mt_memory *m, uint64_t h) {
+    const uint64_t home = h & m->line_mask;
+    m->spilt[home >> 6] |= (uint64_t)1 << (home & 63);
+}
+
+/* Put an entry into its line, its other line if there is no room, or in the place of another one. */
+static inline void mt_entry_add(mt_memory *m, mt_entry entry) {
+    const uint64_t h = mt_key_hash(entry.k0, entry.k1 & MT_ENTRY_KEY);
+    mt_entry *line = m->lines + 4 * (h & m->line_mask), *other = m->lines + 4 * (mt_other_place(h) & m->line_mask);
+    int i = 0, j = 0;
+    while (i < 4 && line[i].k1) i++;
+    if (i == 4) {
+        while (j < 4 && other[j].k1) j++;
+        if (j < 4) {
+            mt_spill(m, h);
+            line = other, i = j;
+        } else {
+            i = (int)(h >> 62);
+            m->entries--;
+        }
+    }
+    line[i] = entry;
+    m->entries++;
+}
+
+static inline int mt_more_lines(mt_memory *m) {
+    const uint64_t old = m->line_mask + 1;
+    mt_entry *lines = m->lines, *more;
+    uint64_t *spilt;
+    if (2 * old > m->most_lines) return 0;
+    more = (mt_entry *)mt_zeroed(128 * old);
+    spilt = (uint64_t *)mt_zeroed(8 * (2 * old / 64 + 1));
+    if (more == NULL || spilt == NULL) {
+        free(more), free(spilt);
+        return 0;
+    }
+    free(m->spilt);
+    m->spilt = spilt;
+    m->lines = more;
+    m->line_mask = 2 * old - 1;
+    m->entries = 0;
+    for (uint64_t i = 0; i < 4 * old; i++)
+        if (lines[i].k1) mt_entry_add(m, lines[i]);
+    free(lines);
+    return 1;
+}
+
+static inline void mt_index_add(mt_memory *m, uint64_t h, uint64_t place) {
+    uint64_t i = h & m->index_mask;
+    while (m->index[i]) i = (i + 1) & m->index_mask;
+    m->index[i] = (h >> 32 << 32) | place;
+}
+
+static inline int mt_more_index(mt_memory *m) {
+    const uint64_t old = m->index_mask + 1;
+    uint64_t *cells = m->index, *more;
+    if (2 * old > m->most_index) return 0;
+    more = (uint64_t *)mt_zeroed(16 * old);
+    if (more == NULL) return 0;
+    m->index = more;
+    m->index_mask = 2 * old - 1;
+    for (uint64_t i = 0; i < old; i++) {
+        if (cells[i] == 0) continue;
+        const uint8_t *record = m->arena + 8 * (cells[i] & UINT32_MAX);
+        uint32_t size;
+        memcpy(&size, record, 4);
+        mt_index_add(m, mt_record_hash(record + 8, size), cells[i] & UINT32_MAX);
+    }
+    free(cells);
+    return 1;
+}
+
+static inline int mt_more_arena(mt_memory *m) {
+    uint8_t *more;
+    if (2 * m->arena_size > m->most_arena) return 0;
+    more = (uint8_t *)realloc(m->arena, 2 * m->arena_size + 64);
+    if (more == NULL) return 0;
+    m->arena = more;
+    m->arena_size *= 2;
+    return 1;
+}
+
+/* Make room for what a group adds. What is remembered stays where it is until the next call. */
+static inline void mt_make_room(mt_memory *m) {
+    int fits = 1;
+    if (5 * 4 * (m->line_mask + 1) < 8 * (m->entries + MT_GROUP)) fits &= mt_more_lines(m);
+    if (m->index_mask + 1 < 2 * (m->records + MT_GROUP)) fits &= mt_more_index(m);
+    if (m->arena_used + MT_ROOM > m->arena_size) fits &= mt_more_arena(m);
+    if (!fits) mt_forget(m);
+}
+
+/* Take a place in the arena; 0 where there is no room. */
+static inline uint64_t mt_take(mt_memory *m, uint64_t size) {
+    const uint64_t place = m->arena_used, need = (size + 7) / 8 * 8;
+    if (place + need > m->arena_size) return 0;
+    m->arena_used = place + need;
+    return place;
+}
+
+/* Remember a short segment with up to seven ids; returns the upper half of its `k1`, 0 where there is no room. */
+static inline uint32_t mt_entry_keep(mt_memory *m, uint64_t k0, uint64_t k1, const int32_t *ids, int64_t n) {
+    mt_entry entry = {k0, k1 | (uint64_t)n << 57};
+    if (n == 1) {
+        entry.k1 |= (uint64_t)(uint32_t)ids[0] << 32;
+    } else {
+        const uint64_t place = mt_take(m, 4 * (uint64_t)n);
+        if (place == 0 || place / 4 >= MT_PLACES) return 0;
+        memcpy(m->arena + place, ids, 4 * (size_t)n);
+        entry.k1 |= place / 4 << 32;
+    }
+    mt_entry_add(m, entry);
+    return (uint32_t)(entry.k1 >> 32);
+}
+
+/* The ids of a record. */
+MT_INLINE const uint8_t *mt_record_ids(const uint8_t *record, uint64_t size) { return record + 8 + (size + 7) / 8 * 8; }
+
+/* Remember a longer one; returns the record, NULL where there is no room. */
+static inline const uint8_t *mt_record_keep(mt_memory *m, const uint8_t *p, uint32_t size, uint64_t h, const int32_t *ids, int64_t n) {
+    const uint64_t text = (size + 7u) / 8 * 8;
+    const uint64_t place = 2 * m->records <= m->index_mask ? mt_take(m, 8 + text + 4 * (uint64_t)n) : 0;
+    const uint32_t count = (uint32_t)n;
+    uint8_t *record = m->arena + place;
+    if (place == 0) return NULL;
+    memcpy(record, &size, 4);
+    memcpy(record + 4, &count, 4);
+    memset(record + 8 + text - 8, 0, 8);
+    memcpy(record + 8, p, size);
+    memcpy(record + 8 + text, ids, 4 * (size_t)n);
+    mt_index_add(m, h, place / 8);
+    m->records++;
+    return record;
+}
+
+/* The upper half of `k1` of the entry of a short segment, whichever line it lies in; 0 for none. */
+static inline uint32_t mt_entry_find(const mt_memory *m, uint64_t k0, uint64_t k1) {
+    const uint64_t h = mt_key_hash(k0, k1);
+    const mt_entry *line = m->lines + 4 * (h & m->line_mask);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 4; i++)
+            if (line[i].k0 == k0 && (line[i].k1 & MT_ENTRY_KEY) == k1) return (uint32_t)(line[i].k1 >> 32);
+        if (!mt_spilt(m, h)) return 0;
+        line = m->lines + 4 * (mt_other_place(h) & m->line_mask);
+    }
+    return 0;
+}
+
+/* The record of a longer one; NULL for none. */
+static inline const uint8_t *mt_record_find(const mt_memory *m, const uint8_t *p, uint32_t size, uint64_t h) {
+    for (uint64_t i = h & m->index_mask; m->index[i]; i = (i + 1) & m->index_mask) {
+        const uint8_t *record = m->arena + 8 * (m->index[i] & UINT32_MAX);
+        uint32_t found;
+        if (m->index[i] >> 32 != h >> 32) continue;
+        memcpy(&found, record, 4);
+        if (found == size && memcmp(record + 8, p, size) == 0) return record;
+    }
+    return NULL;
+}
+
+/* Copy the ids of an entry and return their number. There is room for eight. */
+MT_INLINE uint32_t mt_entry_copy(const mt_memory *m, uint32_t entry, int32_t *out) {
+    const uint32_t n = entry >> 25 & 7, value = entry & (uint32_t)(MT_PLACES - 1);
+    const uint8_t *ids = m->arena + (n == 1 ? 0 : 4 * (uint64_t)value);
+    memcpy(out, ids, 16);
+    memcpy(out + 4, ids + 16, 16);
+    out[0] = n == 1 ? (int32_t)value : out[0];
+    return n;
+}
+
+/* First pass: make keys and ask for lines and cells. `room` bytes may be read from `p` on. */
+static inline void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t room, uint64_t start, const uint64_t *ends, int count) {
+    for (int i = 0; i < count; i++) {
+        const uint64_t size = ends[i] - start;
+        if (mt_likely(size <= MT_ENTRY)) {
+            uint64_t k0, k1;
+            if (mt_likely(start + 16 <= room)) {
+                k0 = mt_load64(p + start) & mt_keep[size][0];
+                k1 = (mt_load64(p + start + 8) & mt_keep[size][1]) | size << 60;
+            } else {
+                mt_key(p + start, (uint32_t)size, room - start, &k0, &k1);
+            }
+            g->k0[i] = k0, g->k1[i] = k1;
+            g->at[i] = m->lines + 4 * (mt_key_hash(k0, k1) & m->line_mask);
+        } else {
+            const uint64_t h = size <= MT_WIDE ? mt_wide_hash(p + start, size) : 0;
+            g->k0[i] = h, g->k1[i] = 0;
+            g->at[i] = m->index + (h & m->index_mask);
+        }
+        mt_prefetch(g->at[i]);
+        start = ends[i];
+    }
+}
+
+/* The upper half of `k1` of the entry of a line that has this key; 0 for none. */
+MT_INLINE uint32_t mt_match(const mt_entry *e, uint64_t k0, uint64_t k1) {
+    uint64_t found = 0;
+    for (int j = 0; j < 4; j++) found |= e[j].k1 & (0 - (uint64_t)(((e[j].k0 ^ k0) | ((e[j].k1 & MT_ENTRY_KEY) ^ k1)) == 0));
+    return (uint32_t)(found >> 32);
+}
+
+MT_INLINE uint32_t mt_matched(const mt_entry *e, uint32_t bits, int shift) {
+    const uint32_t none = 0u - (uint32_t)(bits == 0);
+    return (uint32_t)(e[(uint32_t)__builtin_ctz(bits | 1u << 30) >> shift & 3].k1 >> 32) & ~none;
+}
+
+#if defined(MT_X86)
+MT_TARGET_AVX512 static inline uint32_t mt_match_avx512(const mt_entry *e, uint64_t k0, uint64_t k1) {
+    const __m512i key = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)k1, (long long)k0));
+    const __m512i mask = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)MT_ENTRY_KEY, -1));
+    const __m512i differs = _mm512_and_si512(_mm512_xor_si512(_mm512_load_si512((const void *)e), key), mask);
+    const uint32_t same = (uint32_t)_mm512_testn_epi64_mask(differs, differs);
+    return mt_matched(e, same & same >> 1 & 0x55u, 1);
+}
+
+MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_entry *e, uint64_t k0, uint64_t k1) {
+    const __m256i key = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)k1, (long long)k0));
+    const __m256i mask = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)MT_ENTRY_KEY, -1));
+    const __m256i a = _mm256_and_si256(_mm256_xor_si256(_mm256_load_si256((const __m256i *)e), key), mask);
+    const __m256i b = _mm256_and_si256(_mm256_xor_si256(_mm256_load_si256((const __m256i *)(e + 2)), key), mask);
+    const __m256i zero = _mm256_setzero_si256();
+    const uint32_t same = (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(a, zero))) |
+                          (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(b, zero))) << 4;
+    return mt_matched(e, same & same >> 1 & 0x55u, 1);
+}
+#endif
+
+/* Second pass: look at lines and cells, ask for records, and note which segments are not known. */
+#define MT_RESOLVE(MATCH)                                                                                             \
+    do {                                                                                                              \
+        int misses = 0;                                                                                               \
+        for (int i = 0; i < count; i++) {                                                                             \
+            g->miss[misses] = (uint8_t)i;                                                                             \
+            if (mt_likely(g->k1[i] != 0)) {                                                                           \
+                g->entry[i] = MATCH((const mt_entry *)g->at[i], g->k0[i], g->k1[i]);                                  \
+                misses += g->entry[i] == 0;                                                                           \
+            } else {                                                                                                  \
+                g->entry[i] = 0;                                                                                      \
+                g->at[i] = mt_record_of(m, (const uint64_t *)g->at[i], g->k0[i]);                                     \
+                mt_prefetch(g->at[i]);                                                                                \
+                misses += g->at[i] == NULL;                                                                           \
+            }                                                                                                         \
+        }                                                                                                             \
+        g->misses = misses;                                                                                           \
+    } while (0)
+
+/* The first record that has this hash, or at least its upper half; NULL for none. */
+MT_INLINE const uint8_t *mt_record_of(const mt_memory *m, const uint64_t *cell, uint64_t h) {
+    while (*cell && *cell >> 32 != h >> 32) cell = cell == m->index + m->index_mask ? m->index : cell + 1;
+    return *cell ? m->arena + 8 * (*cell & UINT32_MAX) : NULL;
+}
+
+static void mt_resolve_plain(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match); }
+#if defined(MT_X86)
+MT_TARGET_AVX512 static void mt_resolve_avx512(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match_avx512); }
+MT_TARGET_AVX2 static void mt_resolve_avx2(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match_avx2); }
+#endif
+
+/* The same with the instructions of a level. */
+static inline void mt_resolve(int level, const mt_memory *m, mt_group *g, int count) {
+#if defined(MT_X86)
+    if (level >= 3) mt_resolve_avx512(m, g, count);
+    else if (level == 2) mt_resolve_avx2(m, g, count);
+    else
+#endif
+        mt_resolve_plain(m, g, count);
+}
+
+/* Is this the record of a segment of 8 to 31 bytes? */
+MT_INLINE int mt_record_is(const uint8_t *record, const uint8_t *p, uint64_t n) {
+    const uint64_t by = n > 16 ? 8 : 0;
+    const uint8_t *q = record + 8;
+    uint32_t size;
+    memcpy(&size, record, 4);
+    return (size == n) & (((mt_load64(q) ^ mt_load64(p)) | (mt_load64(q + n - 8) ^ mt_load64(p + n - 8)) |
+                           (mt_load64(q + by) ^ mt_load64(p + by)) |
+                           (mt_load64(q + n - 8 - by) ^ mt_load64(p + n - 8 - by))) == 0);
+}
+
+/* Last pass: copy the ids of segments from `i` on until one is not known. Adds their number to `k[0]` and returns where it
+ * stopped. `out` has room for eight ids more than there are. */
+static inline int mt_copy(const mt_memory *m, const mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, int i, int count, int32_t *out, int64_t *k) {
+    int32_t *at = out + *k;
+    for (; i < count; i++) {
+        const uint32_t entry = g->entry[i];
+        uint32_t n;
+        if (mt_likely(entry != 0)) {
+            n = mt_entry_copy(m, entry, at);
+        } else {
+            const uint64_t begin = i ? ends[i - 1] : start, size = ends[i] - begin;
+            const uint8_t *record = (const uint8_t *)g->at[i], *ids;
+            if (g->k1[i] || record == NULL || size > MT_WIDE || !mt_record_is(record, p + begin, size)) break;
+            memcpy(&n, record + 4, 4);
+            if (n > MT_SOME) break;
+            ids = mt_record_ids(record, size);
+            memcpy(at, ids, 16);
+            memcpy(at + 4, ids + 16, 16);
+        }
+        at += n;
+    }
+    *k = at - out;
+    return i;
+}
+#endif
