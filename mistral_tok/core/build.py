@@ -11,6 +11,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_SYMBOL,
     bytes_p,
     ids_p,
+    mt_cell,
     mt_char,
     mt_checksum,
     mt_find_piece,
@@ -48,16 +49,18 @@ def piece_hash(
     i: cython.Py_ssize_t
     j: uint32_t
     h: uint64_t
+    mixed: uint64_t
     for i in range(n):
         if not take[i]:
             continue
         h = MT_HASH_SEED
         for j in range(offsets[i], offsets[i + 1]):
             h = mt_hash_step(h, blob[j])
-        h = mt_mix(h) & mask
+        mixed = mt_mix(h)
+        h = mixed & mask
         while table[h]:
             h = (h + 1) & mask
-        table[h] = cython.cast(uint32_t, i + 1)
+        table[h] = mt_cell(mixed, cython.cast(uint32_t, i))
     return result
 
 

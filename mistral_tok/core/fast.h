@@ -35,7 +35,7 @@ typedef struct {
     const uint8_t *kinds;          /* pieces */
     const uint16_t *chars;         /* symbols: characters in the piece (families with a space mark) */
     const uint8_t *itself;         /* symbols: 1 where merging the piece's own bytes gives the piece */
-    const uint32_t *piece_hash;    /* symbol + 1, or 0 */
+    const uint32_t *piece_hash;    /* twelve bits of the hash, and symbol + 1; or 0 */
     uint64_t piece_mask;
     const uint64_t *pairs;         /* left << 43 | right << 22 | rule */
     uint64_t pair_mask;
@@ -86,12 +86,17 @@ static inline uint64_t mt_mix(uint64_t h) { h ^= h >> 32; h *= 0x9E3779B97F4A7C1
 static inline uint64_t mt_hash_step(uint64_t h, uint8_t byte) { return (h ^ byte) * 0x100000001B3u; }
 #define MT_HASH_SEED 0xCBF29CE484222325u
 
+/* A cell of the table from text to symbols: what of the hash does not say where it lies tells most texts apart. */
+#define MT_CELL_SYMBOL 0xFFFFFu
+static inline uint32_t mt_cell(uint64_t mixed, uint32_t symbol) { return (uint32_t)(mixed >> 52) << 20 | (symbol + 1 & MT_CELL_SYMBOL); }
+
 static inline uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h) {
-    for (uint64_t i = mt_mix(h) & t->piece_mask;; i = (i + 1) & t->piece_mask) {
-        uint32_t s = t->piece_hash[i];
-        if (s == 0) return MT_NO_SYMBOL;
-        s -= 1;
-        uint32_t at = t->offsets[s];
+    const uint64_t mixed = mt_mix(h);
+    for (uint64_t i = mixed & t->piece_mask;; i = (i + 1) & t->piece_mask) {
+        const uint32_t cell = t->piece_hash[i], s = (cell & MT_CELL_SYMBOL) - 1;
+        if (cell == 0) return MT_NO_SYMBOL;
+        if ((cell ^ mt_cell(mixed, 0)) & ~MT_CELL_SYMBOL) continue;
+        const uint32_t at = t->offsets[s];
         if (t->offsets[s + 1] - at == n && memcmp(t->blob + at, p, n) == 0) return s;
     }
 }

@@ -53,6 +53,8 @@ cdef extern from "fast.h" nogil:
     void *mt_zeroed(size_t size)
     void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
+    uint32_t mt_cell(uint64_t mixed, uint32_t symbol)
+    uint32_t MT_CELL_SYMBOL
     uint64_t mt_hash_step(uint64_t h, uint8_t byte)
     uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h)
     uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)

@@ -22,7 +22,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 14
+FORMAT = 15
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"

@@ -3,7 +3,7 @@
 
 import cython
 from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import MT_EMPTY, MT_NO_RULE, MT_PAIR_WORDS
+from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE, MT_PAIR_WORDS
 from cython.cimports.mistral_tok.core.tables import Tables
 
 from mistral_tok.core.trie import trie_fits
@@ -79,7 +79,7 @@ def hash_fits(section: object, total: uint32_t) -> cython.bint:
     gap: cython.bint = False
     i: cython.Py_ssize_t
     for i in range(values.shape[0]):
-        if values[i] > total:
+        if values[i] & MT_CELL_SYMBOL > total or (values[i] and not values[i] & MT_CELL_SYMBOL):
             return False
         gap |= values[i] == 0
     return gap

@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "trie.h"
 
+#define MT_LONG_WORD 24
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
 
@@ -161,13 +162,30 @@ static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g
     return left;
 }
 
-/* Work out segments by their longest pieces. */
-static inline void mt_learn_pieces(const mt_tables *t, mt_memory *m, mt_group *g, const mt_new *seen, int count) {
+/* Is a segment worked out by its longest pieces rather than by merging its bytes? Measured: letters of several bytes take
+ * many merges, of which the first are always the same; short words of ASCII take few, and touch less memory. */
+MT_INLINE int mt_spells(const uint8_t *p, uint32_t size) { return size > 1 && (p[1] >= 128 || size >= MT_LONG_WORD); }
+
+/* Work out long segments by their longest pieces, and return how many there are that are left, at the front. */
+static inline int mt_learn_pieces(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     mt_spelling words[MT_WORDS];
-    for (int i = 0; i < count; i++) mt_spell_start(words + i, seen[i].p, seen[i].size);
-    mt_spell(t, words, count);
-    for (int i = 0; i < count; i++)
-        if (words[i].n > 0) mt_know(m, g, seen + i, words[i].ids, words[i].k);
+    uint8_t whose[MT_WORDS];
+    int spelt = 0, left = 0;
+    for (int i = 0; i < count; i++) {
+        whose[spelt] = (uint8_t)i;
+        if (mt_spells(seen[i].p, seen[i].size)) mt_spell_start(words + spelt++, seen[i].p, seen[i].size);
+    }
+    mt_spell(t, words, spelt);
+    for (int i = 0; i < spelt; i++) {
+        mt_new *s = seen + whose[i];
+        if (words[i].n == 0) continue;
+        mt_know(m, g, s, words[i].ids, words[i].k);
+        s->size = 0;
+    }
+    for (int i = 0; i < count; i++) {
+        if (seen[i].size) seen[left++] = seen[i];
+    }
+    return left;
 }
 
 /* Work out the segments of a group that are not known, and remember them; those that are left the caller encodes itself. */
@@ -177,10 +195,7 @@ static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const
     uint8_t whose[MT_TURNS];
     int32_t ids[MT_SHORT + 8];
     int left = mt_collect(t, m, g, p, start, ends, seen), active = 0, next = 0;
-    if (t->trie) {
-        mt_learn_pieces(t, m, g, seen, left);
-        return;
-    }
+    if (t->trie) left = mt_learn_pieces(t, m, g, seen, left);
     for (int i = 0; i < left; i++) {
         mt_new *s = seen + i;
         s->text = MT_HASH_SEED;
@@ -188,8 +203,9 @@ static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const
         mt_prefetch(t->piece_hash + (mt_mix(s->text) & t->piece_mask));
     }
     for (int i = 0; i < left; i++) { /* where the text of the piece lies that may be meant */
-        const uint32_t piece = t->piece_hash[mt_mix(seen[i].text) & t->piece_mask];
-        seen[i].piece = piece ? piece - 1 : 0;
+        const uint64_t mixed = mt_mix(seen[i].text);
+        const uint32_t cell = t->piece_hash[mixed & t->piece_mask];
+        seen[i].piece = cell && ((cell ^ mt_cell(mixed, 0)) & ~MT_CELL_SYMBOL) == 0 ? (cell & MT_CELL_SYMBOL) - 1 : 0;
         mt_prefetch(t->offsets + seen[i].piece);
         mt_prefetch(t->itself + seen[i].piece);
     }
