@@ -66,16 +66,33 @@ typedef struct {
     uint8_t split_spaces;          /* a space always starts a segment */
 } mt_tables;
 
-/* Zeroed memory for a table, at the start of a cache line; to be freed with free(). Large tables ask for huge pages before
- * they are touched: a first pass over a few hundred kilobytes of text would otherwise spend a tenth on page faults. */
-static inline void *mt_zeroed(size_t size) {
+/* Zeroed memory, at the start of a cache line, that takes pages only as they are touched: huge ones where there are any, or
+ * page faults would be a tenth of a first pass over a few hundred kilobytes. `block` is what mt_release wants. */
+static inline void *mt_reserve(size_t size, void **block) {
+#if defined(__linux__) && defined(MAP_ANONYMOUS)
     const size_t huge = (size_t)1 << 21;
-    void *p = NULL;
-    if (posix_memalign(&p, size < huge ? 64 : huge, size) != 0) return NULL;
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (size >= huge) (void)madvise(p, size, MADV_HUGEPAGE);
+    void *p = mmap(NULL, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *block = p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED) return NULL;
+    if (size >= huge) p = (void *)(((uintptr_t)p + huge - 1) / huge * huge);
+#if defined(MADV_HUGEPAGE)
+    if (size >= huge) (void)madvise(p, size / huge * huge, MADV_HUGEPAGE);
 #endif
-    return memset(p, 0, size);
+    return p;
+#else
+    *block = calloc(size + 64, 1);
+    return *block == NULL ? NULL : (void *)(((uintptr_t)*block + 63) / 64 * 64);
+#endif
+}
+
+static inline void mt_release(void *block, size_t size) {
+    if (block == NULL) return;
+#if defined(__linux__) && defined(MAP_ANONYMOUS)
+    (void)munmap(block, size + ((size_t)1 << 21));
+#else
+    (void)size;
+    free(block);
+#endif
 }
 
 static inline uint64_t mt_load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
@@ -88,7 +105,7 @@ static inline uint64_t mt_hash_step(uint64_t h, uint8_t byte) { return (h ^ byte
 
 /* A cell of the table from text to symbols: what of the hash does not say where it lies tells most texts apart. */
 #define MT_CELL_SYMBOL 0xFFFFFu
-static inline uint32_t mt_cell(uint64_t mixed, uint32_t symbol) { return (uint32_t)(mixed >> 52) << 20 | (symbol + 1 & MT_CELL_SYMBOL); }
+static inline uint32_t mt_cell(uint64_t mixed, uint32_t symbol) { return (uint32_t)(mixed >> 52) << 20 | (symbol + 1); }
 
 static inline uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h) {
     const uint64_t mixed = mt_mix(h);

@@ -50,7 +50,8 @@ cdef extern from "fast.h" nogil:
     uint64_t MT_HASH_SEED
     uint64_t MT_EMPTY
     uint32_t MT_DIRECT
-    void *mt_zeroed(size_t size)
+    void *mt_reserve(size_t size, void **block)
+    void mt_release(void *block, size_t size)
     void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
     uint32_t mt_cell(uint64_t mixed, uint32_t symbol)

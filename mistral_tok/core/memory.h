@@ -4,8 +4,9 @@
  * entries share a cache line; a hash chooses the line, and another one where the first is full. Longer segments have
  * records in an arena, text and ids together, and an index of eight bytes for each.
  *
- * All tables begin small and double while they fill up, so that a small number of different words lies in few cache lines:
- * what lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again.
+ * Tables begin small and double while they fill up, so that a small number of different words lies in few cache lines: what
+ * lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again. Addresses
+ * for the full size are taken at once, memory only as it is touched, in huge pages where there are any.
  *
  * Segments are looked up in groups of up to 128, in passes: make all keys and ask for their places; look there and ask for
  * the ids; learn those that are not known; copy the ids. No pass has a branch that could be predicted wrongly often. */
@@ -35,7 +36,9 @@ typedef struct {
     uint64_t *index; /* upper half of the hash, and the place of the record in the arena, in words of eight bytes */
     uint8_t *arena;  /* records: size, number of ids, text filled up to words of eight bytes, ids; and ids of entries */
     uint64_t line_mask, index_mask, arena_size, arena_used, entries, records;
-    uint64_t most_lines, most_index, most_arena;
+    uint64_t most_lines, most_index;
+    void *block;
+    size_t block_size;
 } mt_memory;
 
 /* A group of segments. `k1` is 0 for those that have no entry. */
@@ -72,27 +75,25 @@ static inline void mt_forget(mt_memory *m) {
 
 /* Begin with small tables; the logarithms say how many lines and cells and how much arena there may be. 0 without memory. */
 static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2) {
+    uint8_t *p;
     m->most_lines = (uint64_t)1 << lines_log2;
     m->most_index = (uint64_t)1 << index_log2;
-    m->most_arena = (uint64_t)1 << arena_log2;
-    m->line_mask = (m->most_lines < 256 ? m->most_lines : 256) - 1;
+    m->arena_size = (uint64_t)1 << arena_log2;
+    m->line_mask = (m->most_lines < 1024 ? m->most_lines : 1024) - 1;
     m->index_mask = (m->most_index < 1024 ? m->most_index : 1024) - 1;
-    m->arena_size = m->most_arena < 4 * MT_ROOM ? m->most_arena : 4 * MT_ROOM;
-    m->lines = (mt_entry *)mt_zeroed(64 * (m->line_mask + 1));
-    m->spilt = (uint64_t *)mt_zeroed(8 * (m->line_mask / 64 + 1));
-    m->index = (uint64_t *)mt_zeroed(8 * (m->index_mask + 1));
-    m->arena = (uint8_t *)malloc(m->arena_size + 64);
-    if (m->lines == NULL || m->spilt == NULL || m->index == NULL || m->arena == NULL) return 0;
-    mt_forget(m);
+    m->block_size = 64 * m->most_lines + m->arena_size + 64 + 8 * m->most_index + 8 * (m->most_lines / 64 + 1);
+    p = (uint8_t *)mt_reserve(m->block_size, &m->block);
+    if (p == NULL) return 0;
+    m->lines = (mt_entry *)p;
+    m->arena = p + 64 * m->most_lines;
+    m->index = (uint64_t *)(m->arena + m->arena_size + 64);
+    m->spilt = m->index + m->most_index;
+    m->arena_used = 8;
+    m->entries = m->records = 0;
     return 1;
 }
 
-static inline void mt_memory_end(mt_memory *m) {
-    free(m->lines);
-    free(m->spilt);
-    free(m->index);
-    free(m->arena);
-}
+static inline void mt_memory_end(mt_memory *m) { mt_release(m->block, m->block_size); }
 
 MT_INLINE int mt_spilt(const mt_memory *m, uint64_t h) {
     const uint64_t home = h & m->line_mask;
@@ -124,25 +125,23 @@ static inline void mt_entry_add(mt_memory *m, mt_entry entry) {
     m->entries++;
 }
 
+/* Double the lines. Entries are taken out and put in again one line after the other; few of them may get lost. */
 static inline int mt_more_lines(mt_memory *m) {
     const uint64_t old = m->line_mask + 1;
-    mt_entry *lines = m->lines, *more;
-    uint64_t *spilt;
     if (2 * old > m->most_lines) return 0;
-    more = (mt_entry *)mt_zeroed(128 * old);
-    spilt = (uint64_t *)mt_zeroed(8 * (2 * old / 64 + 1));
-    if (more == NULL || spilt == NULL) {
-        free(more), free(spilt);
-        return 0;
-    }
-    free(m->spilt);
-    m->spilt = spilt;
-    m->lines = more;
     m->line_mask = 2 * old - 1;
-    m->entries = 0;
-    for (uint64_t i = 0; i < 4 * old; i++)
-        if (lines[i].k1) mt_entry_add(m, lines[i]);
-    free(lines);
+    memset(m->lines + 4 * old, 0, 64 * old);
+    memset(m->spilt, 0, 8 * (m->line_mask / 64 + 1));
+    for (uint64_t i = 0; i < old; i++) {
+        mt_entry line[4];
+        memcpy(line, m->lines + 4 * i, 64);
+        memset(m->lines + 4 * i, 0, 64);
+        for (int j = 0; j < 4; j++) {
+            if (line[j].k1 == 0) continue;
+            m->entries--;
+            mt_entry_add(m, line[j]);
+        }
+    }
     return 1;
 }
 
@@ -154,11 +153,10 @@ static inline void mt_index_add(mt_memory *m, uint64_t h, uint64_t place) {
 
 static inline int mt_more_index(mt_memory *m) {
     const uint64_t old = m->index_mask + 1;
-    uint64_t *cells = m->index, *more;
-    if (2 * old > m->most_index) return 0;
-    more = (uint64_t *)mt_zeroed(16 * old);
-    if (more == NULL) return 0;
-    m->index = more;
+    uint64_t *cells;
+    if (2 * old > m->most_index || (cells = (uint64_t *)malloc(8 * old)) == NULL) return 0;
+    memcpy(cells, m->index, 8 * old);
+    memset(m->index, 0, 16 * old);
     m->index_mask = 2 * old - 1;
     for (uint64_t i = 0; i < old; i++) {
         if (cells[i] == 0) continue;
@@ -171,23 +169,12 @@ static inline int mt_more_index(mt_memory *m) {
     return 1;
 }
 
-static inline int mt_more_arena(mt_memory *m) {
-    uint8_t *more;
-    if (2 * m->arena_size > m->most_arena) return 0;
-    more = (uint8_t *)realloc(m->arena, 2 * m->arena_size + 64);
-    if (more == NULL) return 0;
-    m->arena = more;
-    m->arena_size *= 2;
-    return 1;
-}
-
 /* Make room for what a group adds. What is remembered stays where it is until the next call. */
 static inline void mt_make_room(mt_memory *m) {
     int fits = 1;
     if (5 * 4 * (m->line_mask + 1) < 8 * (m->entries + MT_GROUP)) fits &= mt_more_lines(m);
     if (m->index_mask + 1 < 2 * (m->records + MT_GROUP)) fits &= mt_more_index(m);
-    if (m->arena_used + MT_ROOM > m->arena_size) fits &= mt_more_arena(m);
-    if (!fits) mt_forget(m);
+    if (!fits || m->arena_used + MT_ROOM > m->arena_size) mt_forget(m);
 }
 
 /* Take a place in the arena; 0 where there is no room. */

@@ -11,6 +11,8 @@ cdef class Text:
 
 cdef class Pieces:
     cdef mt_surface *slots
+    cdef void *block
+    cdef size_t size
     cdef Text rest
     cdef int fill(self, Tables tables, bint whole_runs) except? -1
     cdef int put(self, mt_surface *slot, const uint8_t *p, uint32_t n) except? -1

@@ -5,7 +5,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 from cython.cimports.libc.string import memcpy
-from cython.cimports.mistral_tok.core.fast import bytes_p, mt_char, mt_zeroed
+from cython.cimports.mistral_tok.core.fast import bytes_p, mt_char, mt_release, mt_reserve
 from cython.cimports.mistral_tok.core.surface import (
     MT_LONG,
     MT_NOT_ASCII,
@@ -68,13 +68,14 @@ class Pieces:
 
     def __cinit__(self, tables: Tables, whole_runs: cython.bint):
         self.rest = Text()
-        self.slots = cython.cast(surface_p, mt_zeroed(16 * tables.t.n_pieces))
+        self.size = 16 * cython.cast(cython.size_t, tables.t.n_pieces)
+        self.slots = cython.cast(surface_p, mt_reserve(self.size, cython.address(self.block)))
         if self.slots == cython.NULL:
             raise MemoryError("No memory for the pieces of a vocabulary.")
         self.fill(tables, whole_runs)
 
     def __dealloc__(self):
-        free(self.slots)
+        mt_release(self.block, self.size)
 
     @cython.cfunc
     @cython.exceptval(-1)
