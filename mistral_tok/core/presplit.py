@@ -27,7 +27,7 @@ NEWLINE = cython.declare(cython.int, 16)  # \r \n
 OTHER = cython.declare(cython.int, 32)  # [^\s\p{L}\p{N}]
 LEAD = cython.declare(cython.int, 64)  # [^\r\n\p{L}\p{N}]
 
-SCAN = cython.declare(cython.int, 63)  # most segments that a scan by masks finds in a block
+SCAN = cython.declare(cython.int, 64)  # room that a scan by masks wants
 SPACE_MARK = cython.declare(uint32_t, 0x2581)
 
 
@@ -51,7 +51,9 @@ def cut(
     over: cython.int = 0
     size: uint32_t = 0
     while i < n and count < room:
-        if t.words and t.simd and room - count >= SCAN and mt_scannable(p + i, n - i, t.words):
+        if t.words and t.simd and room > SCAN and mt_scannable(p + i, n - i, t.words):
+            if room - count < SCAN:
+                break
             count += mt_scan_words(
                 t.simd, p, n, cython.address(i), ends + count, room - count, cython.address(over), t.words > 1
             )
@@ -216,7 +218,9 @@ def split_tekken(
         made = 0
         over = 0
         start = i
-        if t.scans and t.simd and mt_scannable(p + i, n - i, 3):
+        if t.scans and t.simd and room > SCAN and mt_scannable(p + i, n - i, 3):
+            if room - count < SCAN:
+                break
             made = mt_scan_tekken(t.simd, p, n, cython.address(i), ends + count, room - count, cython.address(over))
         if made == 0:
             i = tekken_end(t, p, n, i)
@@ -236,7 +240,8 @@ def split_tekken(
                 count += 1
                 start = found[j]
             elif count + cython.cast(cython.int, found[j] - start) <= room:
-                count += cut(t, p, found[j], cython.address(start), ends + count, room - count)
+                while start < found[j]:
+                    count += cut(t, p, found[j], cython.address(start), ends + count, room - count)
             else:
                 break
         if start < i:
