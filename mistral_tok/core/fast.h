@@ -172,6 +172,28 @@ static inline int mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_
     return (int)(t->fragment_joins[f >> 6] >> (f & 63) & 1);
 }
 
+MT_INLINE uint32_t mt_char3(const uint8_t *p) { return (uint32_t)(p[0] & 15) << 12 | (uint32_t)(p[1] & 63) << 6 | (p[2] & 63); }
+
+/* Cut a run of up to 64 characters of three bytes, from `at[0]` on where a segment begins. Writes the ends of segments, moves
+ * `at[0]` to the last, and returns their number. What is not certain is left: the segment at the end of the run, unless
+ * that is the end of the text. There is no branch for a boundary: it could not be predicted. */
+static inline int mt_cut_threes(const mt_tables *t, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends) {
+    const uint8_t *q = p + *at;
+    const uint64_t most = (n - *at) / 3 < 63 ? (n - *at) / 3 : 63;
+    uint32_t before = mt_char3(q);
+    uint64_t cuts = 0, j = 1;
+    int count = 0;
+    for (; j < most && (q[3 * j] & 0xF0) == 0xE0; j++) {
+        const uint32_t c = mt_char3(q + 3 * j), f = (uint32_t)q[3 * j - 1] << 8 | q[3 * j];
+        const int join = mt_joins_hashed(t, before, c) | (int)(t->fragment_joins[f >> 6] >> (f & 63) & 1);
+        cuts |= (uint64_t)(join ^ 1) << j;
+        before = c;
+    }
+    if (*at + 3 * j == n) cuts |= (uint64_t)1 << j;
+    for (uint64_t i = *at; cuts; cuts &= cuts - 1) ends[count++] = *at = i + 3 * mt_trailing(cuts);
+    return count;
+}
+
 /* What the masks of simd.h take a character for, as a class of presplit.py; 0 where they do not know it. */
 static inline int mt_mask_class(uint32_t c) {
     if (c < 128) {

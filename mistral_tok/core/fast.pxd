@@ -67,6 +67,7 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_join_hash(uint32_t a, uint32_t b)
     bint mt_joins_hashed(const mt_tables *t, uint32_t a, uint32_t b)
     bint mt_may_join(const mt_tables *t, uint32_t a, uint32_t b, uint8_t last, uint8_t first)
+    int mt_cut_threes(const mt_tables *t, const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends)
     bint mt_class_joins(uint32_t a, uint32_t b)
     int mt_mask_class(uint32_t c)
     int mt_simd_best()

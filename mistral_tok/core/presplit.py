@@ -11,6 +11,7 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_char,
     mt_class,
+    mt_cut_threes,
     mt_may_join,
     mt_scan_tekken,
     mt_scan_words,
@@ -49,6 +50,7 @@ def cut(
     c: uint32_t
     before: uint32_t
     over: cython.int = 0
+    made: cython.int
     size: uint32_t = 0
     while i < n and count < room:
         if t.words and t.simd and room > SCAN and mt_scannable(p + i, n - i, t.words):
@@ -59,6 +61,11 @@ def cut(
             )
             if count == room:
                 break
+        if p[i] & 0xF0 == 0xE0 and not t.marked and room - count >= SCAN and n - i >= 6:
+            made = mt_cut_threes(t, p, n, cython.address(i), ends + count)
+            count += made
+            if made:
+                continue
         before = p[i]
         previous = mt_char(p + i, cython.address(size))
         i += size
@@ -205,11 +212,13 @@ def split_tekken(
 ) -> cython.int:
     """Split as Tekken's pattern does; matches lie side by side and leave nothing out.
 
-    With `cuts`, matches of more than 15 bytes are cut further where no merge can cross, if there is room for all.
+    With `cuts`, matches of more than 15 bytes that end in a character of three bytes, and all of more than 31, are cut
+    further where no merge can cross, if there is room for all.
     """
     found: uint64_t[256]
     i: uint64_t = at[0]
     start: uint64_t
+    size: uint64_t
     count: cython.int = 0
     made: cython.int
     over: cython.int
@@ -233,13 +242,14 @@ def split_tekken(
         for j in range(made):
             found[j] = ends[count + j]
         for j in range(made):
-            if found[j] - start <= 15 or found[j] - start > cython.cast(uint64_t, room):
+            size = found[j] - start
+            if size <= 15 or size > cython.cast(uint64_t, room) or (size <= 31 and p[found[j] - 3] & 0xF0 != 0xE0):
                 if count == room:
                     break
                 ends[count] = found[j]
                 count += 1
                 start = found[j]
-            elif count + cython.cast(cython.int, found[j] - start) <= room:
+            elif count + cython.cast(cython.int, size) <= room:
                 while start < found[j]:
                     count += cut(t, p, found[j], cython.address(start), ends + count, room - count)
             else:
