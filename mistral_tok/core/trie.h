@@ -105,8 +105,8 @@ typedef struct {
 
 typedef struct {
     mt_spelling *word;
-    const uint8_t *p;
-    uint32_t state, i, most, size, cell;
+    const uint8_t *p, *end, *best; /* next byte; end of the word; end of the longest piece so far */
+    uint32_t state, cell;          /* cells of what has been read; cell of the longest piece */
 } mt_walk;
 
 typedef struct {
@@ -121,26 +121,31 @@ MT_INLINE void mt_spell_start(mt_spelling *w, const uint8_t *p, uint32_t n) {
     w->at = w->k = w->tries = 0;
 }
 
-MT_INLINE void mt_walk_start(const mt_tables *t, mt_walk *x, mt_spelling *word) {
-    x->word = word;
-    x->p = word->p + word->at;
-    x->state = MT_TRIE_ROOT;
-    x->i = x->size = x->cell = 0;
-    x->most = word->n - word->at;
-    mt_prefetch(t->trie + (MT_TRIE_ROOT ^ x->p[0]));
+/* Follow up to `most` bytes; 0 at the end. */
+MT_INLINE int mt_walk_on(const uint32_t *trie, mt_walk *x, int most) {
+    const uint8_t *p = x->p, *best = x->best;
+    uint32_t state = x->state, best_cell = x->cell;
+    int more;
+    do {
+        const uint32_t byte = *p++, cell = state ^ byte, unit = trie[cell];
+        const int same = (unit & MT_TRIE_LABEL) == byte;
+        if (same & (int)(unit >> 9)) best = p, best_cell = cell;
+        state = unit >> MT_TRIE_SHIFT;
+        more = same & (state != 0) & (p != x->end);
+    } while (more && --most);
+    x->p = p, x->best = best, x->state = state, x->cell = best_cell;
+    if (more) mt_prefetch(trie + (state ^ *p));
+    return more;
 }
 
-/* Follow one byte; 0 at the end. */
-MT_INLINE int mt_walk_step(const mt_tables *t, mt_walk *x) {
-    const uint32_t byte = x->p[x->i], cell = x->state ^ byte, unit = t->trie[cell];
-    const int same = (unit & MT_TRIE_LABEL) == byte, piece = same & (int)(unit >> 9);
-    const uint32_t i = ++x->i;
-    x->size = piece ? i : x->size;
-    x->cell = piece ? cell : x->cell;
-    x->state = unit >> MT_TRIE_SHIFT;
-    if (!same | (x->state == 0) | (i == x->most)) return 0;
-    mt_prefetch(t->trie + (x->state ^ x->p[i]));
-    return 1;
+/* Begin a walk; 0 where it is over at once. The cells of the first bytes are few, and in the cache. */
+MT_INLINE int mt_walk_start(const uint32_t *trie, mt_walk *x, mt_spelling *word) {
+    x->word = word;
+    x->p = x->best = word->p + word->at;
+    x->end = word->p + word->n;
+    x->state = MT_TRIE_ROOT;
+    x->cell = 0;
+    return mt_walk_on(trie, x, 3);
 }
 
 MT_INLINE void mt_check_ask(const mt_tables *t, const mt_check *x) {
@@ -213,22 +218,30 @@ MT_INLINE int mt_spell_shorter(const mt_tables *t, mt_spelling *w) {
     }
 }
 
+MT_INLINE void mt_walk_end(const mt_tables *t, const mt_walk *x, mt_spelling **queue, uint32_t *cells, int i) {
+    x->word->size = (uint32_t)(x->best - (x->word->p + x->word->at));
+    cells[i] = x->cell;
+    queue[i] = x->word;
+    mt_prefetch(t->trie_pieces + x->cell);
+}
+
 /* Find the longest piece for each word; returns those that have one, or that go back to a shorter one, at the front. */
 MT_INLINE int mt_spell_walk(const mt_tables *t, mt_spelling **queue, int count) {
-    mt_walk walks[MT_TURNS];
+    mt_walk walks[MT_TURNS + 1];
     uint32_t cells[MT_WORDS];
     int active = 0, next = 0, left = 0;
+    const uint32_t *const trie = t->trie;
     while (next < count || active > 0) {
-        while (active < MT_TURNS && next < count) mt_walk_start(t, walks + active++, queue[next++]);
+        while (active < MT_TURNS && next < count) {
+            if (mt_walk_start(trie, walks + active, queue[next++])) active++;
+            else mt_walk_end(t, walks + active, queue, cells, left++);
+        }
         for (int i = 0; i < active;) {
-            if (mt_walk_step(t, walks + i)) {
+            if (mt_walk_on(trie, walks + i, 1)) {
                 i++;
                 continue;
             }
-            walks[i].word->size = walks[i].size;
-            cells[left] = walks[i].cell;
-            queue[left++] = walks[i].word;
-            mt_prefetch(t->trie_pieces + walks[i].cell);
+            mt_walk_end(t, walks + i, queue, cells, left++);
             walks[i] = walks[--active];
         }
     }

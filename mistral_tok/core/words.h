@@ -14,7 +14,7 @@
 #include "memory.h"
 #include "trie.h"
 
-#define MT_LONG_WORD 24
+#define MT_LONG_WORD 4
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
 
