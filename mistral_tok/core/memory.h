@@ -15,7 +15,7 @@
 
 #include "fast.h"
 
-#define MT_GROUP 128 /* segments that are looked up at once */
+#define MT_GROUP 256 /* segments that are looked up at once */
 #define MT_ENTRY 12  /* bytes of the longest segment that has an entry */
 #define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
 #define MT_SOME 8    /* ids that are copied at once */

@@ -87,7 +87,7 @@ static inline uint32_t mt_trie_word(const mt_tables *t, const uint8_t *p, uint32
 
 /* Many words at a time. Each step of a walk or of a check waits for memory: so several take their steps in turn, and each
  * asks for what its next step will read. */
-#define MT_WORDS 128 /* at most */
+#define MT_WORDS 256 /* at most */
 #define MT_TURNS 12  /* walks or checks that take their steps in turn */
 
 #define MT_PIECES 16 /* of a word at most */

@@ -47,7 +47,7 @@ from cython.cimports.mistral_tok.core.tables import Tables
 FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand alone are looked for again
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
 BLOCK = cython.declare(cython.int, 256)
-GROUP = cython.declare(cython.int, 128)  # segments that are looked up at once
+GROUP = cython.declare(cython.int, 256)  # segments that are looked up at once
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
