@@ -15,6 +15,10 @@ from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_list,
+    mt_text,
+    mt_text_mostly_ascii,
+    mt_text_room,
+    mt_text_utf8,
 )
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
@@ -40,6 +44,17 @@ def utf8(held: object, size: cython.pointer(cython.Py_ssize_t)) -> bytes_p:
         return cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(held, size))
     size[0] = len(held)
     return cython.cast(bytes_p, cython.cast(cython.p_char, held))
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def look(held: object, text: cython.pointer(mt_text)) -> cython.int:
+    """Note the UTF-8 of a str or of bytes, or the characters of a str that a worker converts."""
+    if isinstance(held, str) and mt_text_mostly_ascii(held, text):
+        return 0
+    text.kind = 0
+    text.data = utf8(held, cython.address(text.size))
+    return 0
 
 
 @cython.cclass
@@ -234,6 +249,10 @@ class Encoder:
             free(worker.ids)
             worker.ids = cython.NULL
             worker.ids_room = 0
+        if worker.utf8_room > KEPT_IDS:
+            free(worker.utf8)
+            worker.utf8 = cython.NULL
+            worker.utf8_room = 0
         if worker.text_room > KEPT_IDS:
             free(worker.text)
             worker.text = cython.NULL
@@ -255,8 +274,7 @@ class Encoder:
         """Encode texts one after the other into the worker's buffer, without the lock; note where each ends."""
         count: cython.Py_ssize_t = stop - start
         held: list = texts[start:stop]  # keeps the strings alive while the lock is released
-        pointers: cython.pointer(cython.p_char)
-        sizes: cython.pointer(cython.Py_ssize_t)
+        found: cython.pointer(mt_text)
         i: cython.Py_ssize_t
         k: int64_t = 0
         room: uint64_t = 0
@@ -265,55 +283,54 @@ class Encoder:
                 k = self.append(worker, text, head, tail, k)
                 splits.append(k)
             return k
-        pointers = cython.cast(cython.pointer(cython.p_char), malloc(16 * (count + 1)))
-        if pointers == cython.NULL:
+        found = cython.cast(cython.pointer(mt_text), malloc((count + 1) * cython.sizeof(mt_text)))
+        if found == cython.NULL:
             raise MemoryError("No memory to encode a batch.")
-        sizes = cython.cast(cython.pointer(cython.Py_ssize_t), pointers + count + 1)
         try:
             for i in range(count):
-                pointers[i] = cython.cast(cython.p_char, utf8(held[i], cython.address(sizes[i])))
-                room += sizes[i] + 3
+                look(held[i], found + i)
+                room += found[i].size + 3
             with cython.nogil:
                 if not worker.reserve(room):
                     k = -1
                 for i in range(count):
                     if k >= 0:
-                        k = self.one(
-                            worker,
-                            cython.cast(bytes_p, pointers[i]),
-                            sizes[i],
-                            head,
-                            tail,
-                            k,
-                        )
-                        sizes[i] = k
-            if k < 0:
-                raise MemoryError("No memory to encode a batch.")
+                        k = self.one(worker, found + i, head, tail, k)
+                        found[i].size = k
             for i in range(count):
-                splits.append(sizes[i])
+                if found[i].size < 0:
+                    self.fail(held[i], k)
+                splits.append(found[i].size)
         finally:
-            free(pointers)
+            free(found)
         return k
 
     @cython.cfunc
     @cython.exceptval(-1)
     def append(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
         """Append the ids of one text to the worker's buffer."""
-        n: cython.Py_ssize_t = 0
-        p: bytes_p
+        found: mt_text
         if text is None:
             raise TypeError("Expected str, got None.")
         if self.scanner == 2:
             return self.append_split(worker, text, head, tail, k)
-        p = cython.cast(bytes_p, PyUnicode_AsUTF8AndSize(text, cython.address(n)))
-        if n < UNLOCK:
-            k = self.one(worker, p, n, head, tail, k)
+        look(text, cython.address(found))
+        if found.size < UNLOCK:
+            k = self.one(worker, cython.address(found), head, tail, k)
         else:
             with cython.nogil:
-                k = self.one(worker, p, n, head, tail, k)
+                k = self.one(worker, cython.address(found), head, tail, k)
         if k < 0:
-            raise MemoryError(f"No memory to encode a text of {n} bytes.")
+            self.fail(text, k)
         return k
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def fail(self, held: object, k: int64_t) -> cython.int:
+        """Raise for a text that was not encoded."""
+        n: cython.Py_ssize_t = 0
+        utf8(held, cython.address(n))  # raises where half a surrogate pair was the reason
+        raise MemoryError(f"No memory to encode a text of {n} bytes.")
 
     @cython.cfunc
     @cython.exceptval(-1)
@@ -352,14 +369,24 @@ class Encoder:
     def one(
         self,
         worker: Worker,
-        p: bytes_p,
-        n: uint64_t,
+        text: cython.pointer(mt_text),
         head: int32_t,
         tail: int32_t,
         k: int64_t,
     ) -> int64_t:
-        """Append the ids of one text in UTF-8; −1 without memory."""
+        """Append the ids of one text; −1 without memory, or for half a surrogate pair."""
         place: Place
+        p: bytes_p = cython.cast(bytes_p, text.data)
+        size: int64_t = text.size
+        n: uint64_t
+        if text.kind:
+            if not worker.reserve_utf8(mt_text_room(text)):
+                return -1
+            size = mt_text_utf8(text, worker.utf8)
+            if size < 0:
+                return -1
+            p = worker.utf8
+        n = size
         self.begin(p, n, cython.address(place))
         if not worker.reserve(k + 1):
             return -1

@@ -82,6 +82,16 @@ cdef extern from "fast.h" nogil:
 cdef extern from "fast.h":
     object mt_list(object ints, const int32_t *ids, Py_ssize_t n)
 
+cdef extern from "text.h":
+    ctypedef struct mt_text:
+        const void *data
+        Py_ssize_t size
+        int kind
+
+    bint mt_text_mostly_ascii(object held, mt_text *text)
+    uint64_t mt_text_room(const mt_text *text) nogil
+    int64_t mt_text_utf8(const mt_text *text, uint8_t *out) nogil
+
 cdef extern from "memory.h" nogil:
     uint64_t MT_ENTRY
     uint64_t MT_SOME

@@ -10,10 +10,13 @@ cdef class Worker:
     cdef uint32_t *singles
     cdef uint8_t *text
     cdef uint64_t text_room
+    cdef uint8_t *utf8
+    cdef uint64_t utf8_room
     cdef int32_t *ids
     cdef uint64_t ids_room
 
     cdef bint reserve(self, uint64_t ids) noexcept nogil
+    cdef bint reserve_utf8(self, uint64_t n) noexcept nogil
     cdef bint reserve_text(self, uint64_t n) noexcept nogil
     cdef int64_t encode(self, const uint8_t *p, uint64_t n, uint64_t *at, bint prefix, int64_t limit, int64_t k) noexcept nogil
     cdef int64_t encode_spans(self, const uint8_t *p, uint64_t n, uint64_t *ends, int64_t count, int64_t k) noexcept nogil

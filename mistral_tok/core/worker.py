@@ -77,6 +77,7 @@ class Worker:
         mt_memory_end(cython.address(self.m))
         free(self.singles)
         free(self.text)
+        free(self.utf8)
         free(self.ids)
 
     @cython.cfunc
@@ -161,6 +162,16 @@ class Worker:
             self.text = cython.cast(cython.pointer(uint8_t), malloc(2 * n))
             self.text_room = 2 * n if self.text != cython.NULL else 0
         return self.text != cython.NULL
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def reserve_utf8(self, n: uint64_t) -> cython.bint:
+        if n > self.utf8_room:
+            free(self.utf8)
+            self.utf8 = cython.cast(cython.pointer(uint8_t), malloc(2 * n))
+            self.utf8_room = 2 * n if self.utf8 != cython.NULL else 0
+        return self.utf8 != cython.NULL
 
     @cython.cfunc
     @cython.nogil
