@@ -46,25 +46,46 @@ MT_INLINE uint32_t mt_text_put(uint32_t c, uint8_t *out, uint32_t *bad) {
     return 1u + (c >= 0x80) + (c >= 0x800);
 }
 
+/* Copy sixteen characters as if all were ASCII, and return which are not. */
+#if defined(MT_X86)
+MT_INLINE uint32_t mt_text_block(const void *from, int kind, uint8_t *out) {
+    const __m128i a = _mm_loadu_si128((const __m128i *)from);
+    if (kind == 1) {
+        _mm_storeu_si128((__m128i *)out, a);
+        return (uint32_t)_mm_movemask_epi8(a);
+    }
+    const __m128i b = _mm_loadu_si128((const __m128i *)from + 1), high = _mm_set1_epi16((short)0xFF80), zero = _mm_setzero_si128();
+    const __m128i plain = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_and_si128(a, high), zero), _mm_cmpeq_epi16(_mm_and_si128(b, high), zero));
+    _mm_storeu_si128((__m128i *)out, _mm_packus_epi16(a, b));
+    return ~(uint32_t)_mm_movemask_epi8(plain) & 0xFFFFu;
+}
+#else
+MT_INLINE uint32_t mt_text_block(const void *from, int kind, uint8_t *out) {
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < 16; i++) {
+        const uint32_t c = kind == 1 ? ((const uint8_t *)from)[i] : ((const uint16_t *)from)[i];
+        out[i] = (uint8_t)c;
+        others |= (uint32_t)(c > 127) << i;
+    }
+    return others;
+}
+#endif
+
 /* Write UTF-8 and return its size; -1 for a string with half a surrogate pair. */
 static inline int64_t mt_text_utf8(const mt_text *text, uint8_t *out) {
     const uint8_t *p = (const uint8_t *)text->data;
-    const Py_ssize_t n = text->size;
+    const Py_ssize_t n = text->size, kind = text->kind;
     uint8_t *at = out;
     uint32_t bad = 0;
     for (Py_ssize_t i = 0; i < n;) {
-        if (text->kind == 1) {
-            for (; i + 8 <= n && (mt_load64(p + i) & 0x8080808080808080u) == 0; i += 8, at += 8) memcpy(at, p + i, 8);
-            for (int j = 0; j < 8 && i < n; i++, j++) at += mt_text_put(p[i], at, &bad);
-        } else {
-            const uint16_t *q = (const uint16_t *)text->data;
-            for (; i + 8 <= n; i += 8, at += 8) {
-                uint64_t a = mt_load64((const uint8_t *)(q + i)), b = mt_load64((const uint8_t *)(q + i + 4));
-                if ((a | b) & 0xFF80FF80FF80FF80u) break;
-                for (int j = 0; j < 8; j++) at[j] = (uint8_t)q[i + j];
-            }
-            for (int j = 0; j < 8 && i < n; i++, j++) at += mt_text_put(q[i], at, &bad);
+        if (i + 16 <= n) {
+            const uint32_t others = kind == 1 ? mt_text_block(p + i, 1, at) : mt_text_block(p + 2 * i, 2, at);
+            const Py_ssize_t plain = (Py_ssize_t)mt_trailing(others | 1u << 16);
+            i += plain, at += plain;
+            if (plain == 16) continue;
         }
+        at += mt_text_put(kind == 1 ? p[i] : ((const uint16_t *)(const void *)p)[i], at, &bad);
+        i++;
     }
     return bad ? -1 : at - out;
 }

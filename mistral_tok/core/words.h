@@ -14,7 +14,6 @@
 #include "memory.h"
 #include "trie.h"
 
-#define MT_LONG_WORD 4
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
 
@@ -162,28 +161,15 @@ static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g
     return left;
 }
 
-/* Is a segment worked out by its longest pieces rather than by merging its bytes? Measured: letters of several bytes take
- * many merges, of which the first are always the same; short words of ASCII take few, and touch less memory. */
-MT_INLINE int mt_spells(const uint8_t *p, uint32_t size) { return size > 1 && (p[1] >= 128 || size >= MT_LONG_WORD); }
-
-/* Work out long segments by their longest pieces, and return how many there are that are left, at the front. */
+/* Work out segments by their longest pieces, and return how many are left to be merged, at the front. */
 static inline int mt_learn_pieces(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     mt_spelling words[MT_WORDS];
-    uint8_t whose[MT_WORDS];
-    int spelt = 0, left = 0;
+    int left = 0;
+    for (int i = 0; i < count; i++) mt_spell_start(words + i, seen[i].p, seen[i].size);
+    mt_spell(t, words, count);
     for (int i = 0; i < count; i++) {
-        whose[spelt] = (uint8_t)i;
-        if (mt_spells(seen[i].p, seen[i].size)) mt_spell_start(words + spelt++, seen[i].p, seen[i].size);
-    }
-    mt_spell(t, words, spelt);
-    for (int i = 0; i < spelt; i++) {
-        mt_new *s = seen + whose[i];
-        if (words[i].n == 0) continue;
-        mt_know(m, g, s, words[i].ids, words[i].k);
-        s->size = 0;
-    }
-    for (int i = 0; i < count; i++) {
-        if (seen[i].size) seen[left++] = seen[i];
+        if (words[i].n > 0) mt_know(m, g, seen + i, words[i].ids, words[i].k);
+        else seen[left++] = seen[i];
     }
     return left;
 }
