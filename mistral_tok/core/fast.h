@@ -143,6 +143,12 @@ static inline uint32_t mt_rule_of(const mt_tables *t, uint64_t key) {
     }
 }
 
+/* The rank of the rule for a pair; MT_NO_RULE where there is none. */
+static inline uint32_t mt_rank_of(const mt_tables *t, uint64_t key) {
+    const uint32_t rule = mt_rule_of(t, key);
+    return mt_likely(!t->ties) || rule == MT_NO_RULE ? rule : t->rule_rank[rule];
+}
+
 static inline uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right) {
     return mt_rule_of(t, (uint64_t)left << 21 | right);
 }

@@ -62,6 +62,7 @@ cdef extern from "fast.h" nogil:
     uint64_t mt_pair_start(uint64_t key)
     uint32_t MT_PAIR_WORDS
     uint64_t mt_pair_bits(uint64_t key, uint32_t *word)
+    uint32_t mt_rank_of(const mt_tables *t, uint64_t key)
     uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)
     uint32_t mt_char(const uint8_t *p, uint32_t *size)
     uint32_t mt_join_hash(uint32_t a, uint32_t b)
@@ -118,7 +119,6 @@ cdef extern from "memory.h" nogil:
     const uint8_t *mt_record_ids(const uint8_t *record, uint64_t size)
 
 cdef extern from "trie.h" nogil:
-    uint32_t MT_TRIE_LABEL
     uint32_t MT_TRIE_PIECE
     uint32_t MT_TRIE_ROOT
     uint32_t MT_TRIE_SHIFT

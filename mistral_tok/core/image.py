@@ -22,7 +22,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 15
+FORMAT = 16
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -99,7 +99,7 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["itself"] = take if vocab.whole_pieces else reached
     merges = trie.last_merges(opened, reached)
     parts["pairs"] = build.explicit_pairs(*trie.used_pairs(opened, parts["pairs"], merges))
-    if not ties and parts["itself"] == reached:
+    if parts["itself"] == reached:
         parts["pair_bits"] = trie.pair_bits(parts["pairs"])
         parts["halves"], marks = trie.halves(opened, reached, merges)
         order = sorted((i for i in range(n) if marks[i]), key=symbols.__getitem__)

@@ -8,7 +8,7 @@
  *
  * Whether a pair is valid is read off the last merges of both pieces, in the reverse of the order in which they would
  * happen: a rule between the two symbols that touch, at any of these states, that is better than the merge undone last,
- * would have come first. This does assume something: that a piece is merged after its halves, by a rule of higher rank.
+ * would have come first. This does assume something: that a piece is merged by a rule of higher rank than its halves were.
  * Pieces for which that is not so are not in the trie, nor are those that their own text does not encode to; words that
  * need one find no sequence and are merged. */
 #ifndef MISTRAL_TOK_TRIE_H
@@ -22,7 +22,7 @@
 #define MT_TRIE_ROOT 256u    /* the first 256 cells are free: those after a piece that no longer one begins with */
 #define MT_TRIE_STEPS 96     /* tries after which a word is merged instead */
 
-/* Halves of a piece: `left << 43 | right << 22 | order`; the order is 1 and the rule that merges them, or 0. */
+/* Halves of a piece: `left << 43 | right << 22 | order`; the order is 1 and the rank of the rule that merges them, or 0. */
 #define MT_ORDER(half) ((uint32_t)(half) & MT_NO_RULE)
 
 /* Find the longest piece that a text begins with, of `most` bytes at most. Returns its size, 0 for none. */
@@ -43,9 +43,9 @@ MT_INLINE int mt_valid_pair(const mt_tables *t, uint32_t left, uint32_t right) {
     uint64_t a = t->halves[left], b = t->halves[right];
     uint32_t limit = MT_NO_RULE;
     for (;;) {
-        if (mt_rule(t, left, right) < limit) return 0;
+        if (mt_rank_of(t, (uint64_t)left << 21 | right) < limit) return 0;
         const uint32_t first = MT_ORDER(a), second = MT_ORDER(b);
-        if (first > second) { /* of equal rules the leftmost is applied first */
+        if (first > second) { /* of equal ranks the leftmost comes first */
             limit = first - 1;
             left = (uint32_t)(a >> 22) & MT_NO_SYMBOL;
             a = t->halves[left];
@@ -169,7 +169,7 @@ MT_INLINE void mt_check_start(const mt_tables *t, mt_check *x, mt_spelling *word
 MT_INLINE int mt_check_step(const mt_tables *t, mt_check *x) {
     const uint64_t key = (uint64_t)x->left << 21 | x->right;
     if (x->asked) {
-        if (mt_rule_of(t, key) < x->limit) return -1;
+        if (mt_rank_of(t, key) < x->limit) return -1;
         x->asked = 0;
     } else {
         uint32_t word;
@@ -183,7 +183,7 @@ MT_INLINE int mt_check_step(const mt_tables *t, mt_check *x) {
     const uint64_t a = t->halves[x->left], b = t->halves[x->right];
     const uint32_t first = MT_ORDER(a), second = MT_ORDER(b);
     if ((first | second) == 0) return 1;
-    const int undo = first > second; /* the left one's; of equal rules the leftmost is applied first */
+    const int undo = first > second; /* the left one's; of equal ranks the leftmost comes first */
     x->limit = undo ? first - 1 : second;
     x->left = undo ? (uint32_t)(a >> 22) & MT_NO_SYMBOL : x->left;
     x->right = undo ? x->right : (uint32_t)(b >> 43);

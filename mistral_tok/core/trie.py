@@ -17,12 +17,11 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_SYMBOL,
     MT_ORDER,
     MT_PAIR_WORDS,
-    MT_TRIE_LABEL,
     MT_TRIE_PIECE,
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
     mt_pair_bits,
-    mt_rule,
+    mt_rank_of,
     mt_tables,
     mt_word,
     mt_word_start,
@@ -51,7 +50,8 @@ def last_merge(t: cython.pointer(mt_tables), piece: uint32_t) -> uint64_t:
     if w.sym[0] != piece or middle == 0:
         return 0
     right = w.sym[middle]
-    return cython.cast(uint64_t, left) << 43 | cython.cast(uint64_t, right) << 22 | (mt_rule(t, left, right) + 1)
+    halves: uint64_t = cython.cast(uint64_t, left) << 21 | right
+    return halves << 22 | (mt_rank_of(t, halves) + 1)
 
 
 def pair_bits(pairs: object) -> bytearray:
@@ -292,28 +292,27 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
 def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
     """Tell whether every cell leads inside the trie, every piece is one, and halves are of lower order than the whole."""
     t: cython.pointer(mt_tables) = cython.address(tables.t)
+    if len(cells) % 1024 or len(cells) < 2048 or len(cells) != len(pieces):
+        return False
     units: cython.const[uint32_t][::1] = memoryview(cells).cast("B").cast("I")
     named: cython.const[uint32_t][::1] = memoryview(pieces).cast("B").cast("I")
     n: cython.Py_ssize_t = units.shape[0]
     i: cython.Py_ssize_t
     left: uint64_t
     right: uint64_t
-    ok: cython.bint = named.shape[0] == n and n % 256 == 0 and n >= 512
-    if not ok:
-        return False
+    begins: uint32_t
+    ok: cython.bint = True
     for i in range(n):
         ok &= (units[i] >> MT_TRIE_SHIFT) < n
         ok &= named[i] < t.n_pieces
-        ok &= (units[i] & MT_TRIE_LABEL) <= FREE
     for i in range(t.n_symbols):
-        if t.shorter[i]:
-            left = t.shorter[i] & 0x1FFFFF
-            ok &= left < t.n_pieces and t.shorter[i] >> 21 < t.offsets[i + 1] - t.offsets[i]
-            ok &= t.shorter[i] >> 21 == t.offsets[left + 1] - t.offsets[left]
         left = t.halves[i] >> 43
-        right = (t.halves[i] >> 22) & 0x1FFFFF
-        if not ok or left >= t.n_symbols or right >= t.n_symbols:
+        right = (t.halves[i] >> 22) & MT_NO_SYMBOL
+        begins = t.shorter[i] & MT_NO_SYMBOL
+        if not ok or left >= t.n_symbols or right >= t.n_symbols or begins >= t.n_pieces:
             return False
+        if t.shorter[i]:
+            ok &= t.shorter[i] >> 21 == size_of(t, begins) and size_of(t, begins) < size_of(t, i)
         if MT_ORDER(t.halves[i]):
             ok &= MT_ORDER(t.halves[left]) < MT_ORDER(t.halves[i]) and MT_ORDER(t.halves[right]) < MT_ORDER(t.halves[i])
     return ok

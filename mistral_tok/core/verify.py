@@ -33,6 +33,8 @@ def verify(tables: Tables, sections: dict) -> None:
     need(below(sections["user_defined"], n), "user_defined")
     need(hash_fits(sections["piece_hash"], total), "piece_hash")
     need(pairs_fit(tables, sections["pairs"]), "pairs")
+    trie = ("pair_bits", "halves", "trie", "trie_pieces", "shorter")
+    need(any(len(sections[name]) for name in trie) == all(len(sections[name]) for name in trie), "trie")
     if sections["trie"]:
         need(len(sections["halves"]) == 8 * total, "halves")
         need(len(sections["shorter"]) == 4 * total, "shorter")

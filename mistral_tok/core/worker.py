@@ -400,10 +400,14 @@ class Worker:
                 j += 1
             p = self.text
             n = j
+            i = 0
         if n <= self.t.longest:
             symbol = mt_lookup(self.t, p, cython.cast(uint32_t, n))
             if symbol != MT_NO_SYMBOL and self.t.itself[symbol]:
                 self.ids[k] = cython.cast(int32_t, symbol)
                 return k + 1
-        i = merge(self.t, p, n, self.ids + k)
+        if n <= 64 and self.t.trie != cython.NULL:
+            i = mt_trie_word(self.t, p, cython.cast(uint32_t, n), self.ids + k)
+        if i == 0:
+            i = merge(self.t, p, n, self.ids + k)
         return FAILED if cython.cast(int64_t, i) < 0 else k + cython.cast(int64_t, i)
