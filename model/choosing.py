@@ -12,7 +12,9 @@ its searches are vectorised, and memory is used again. Microseconds on two threa
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,13 @@ import torch
 from torch import Tensor
 
 from .processors import Processor, Temperature, TopK
-from .sampling import INVALID, NO_IDS, Numbers, draw, drawn, interval, largest
+from .sampling import INVALID, NO_IDS, Numbers, draw, drawn, largest
 
 FEW = 8
 """Times that what `TopK` keeps must fit into the vocabulary to be looked at by itself."""
+
+COLDEST = 1e-6
+"""Logits divided by less may be beyond all numbers, of which PyTorch says nothing, and NumPy warns."""
 
 GROUPS = 256
 """Least number of groups whose largest logits bound what `TopK` keeps; there are four times as many as it keeps."""
@@ -35,7 +40,8 @@ class Chooser:
     def __init__(self, device: torch.device, warpers: Sequence[Processor] = ()) -> None:
         self._warpers = warpers
         self._on_cpu = device.type == "cpu"
-        self._wide = torch.empty(0)  # logits in float32, where the model's are not
+        self._wide = torch.empty(0)  # logits in float32, where the model's are not, and the same as an array
+        self._wide_table: Any = None
         self._places: Any = np.empty((0, 1))  # the memory of `tokens`
         self.tokens = torch.empty(0, 1, dtype=torch.long)
         """(rows, 1) the last choice; on the CPU its memory is that of the next one, too."""
@@ -61,12 +67,13 @@ class Chooser:
 
     def _table(self, logits: Tensor) -> Any:
         """Logits (rows, 1, vocabulary) as a float32 array (rows, vocabulary)."""
-        if logits.dtype != torch.float32:
-            if self._wide.shape != logits.shape:
-                self._wide = torch.empty(logits.shape)
-            logits = self._wide.copy_(logits)
-        table = logits.numpy()
-        return table.reshape(len(table), -1)
+        if logits.dtype == torch.float32:
+            return logits.numpy()[:, -1]
+        if self._wide.shape != logits.shape:
+            self._wide = torch.empty(logits.shape)
+            self._wide_table = self._wide.numpy()[:, -1]
+        self._wide.copy_(logits)
+        return self._wide_table
 
 
 def greedy(table: Any) -> list[int]:
@@ -81,42 +88,54 @@ def sample(table: Any, numbers: Any, warpers: Sequence[Processor]) -> list[int]:
     Where one of them keeps few tokens, only those are looked at from there on: going through the whole vocabulary is
     what drawing costs.
     """
+    temperature = 1.0
     for i, warper in enumerate(warpers):
+        if isinstance(warper, Temperature) and warper.temperature > COLDEST:
+            temperature = warper.temperature
+            continue
         if isinstance(warper, TopK) and FEW * warper.k < table.shape[1]:
-            with np.errstate(over="ignore"):  # a temperature may be so low
-                found = sample_few(table, numbers, warpers[:i], warper.k, warpers[i + 1 :])
+            found = sample_few(table, numbers, temperature, warper.k, warpers[i + 1 :])
             if found is not None:
                 return found
-        if not isinstance(warper, Temperature):
-            break
+        break
     logits = torch.from_numpy(table)
     for warper in warpers:
         logits = warper(NO_IDS, logits)
     return draw(logits, numbers)
 
 
-def sample_few(table: Any, numbers: Any, before: Sequence[Any], k: int, after: Sequence[Processor]) -> list[int] | None:
-    """`sample` among the `k` likeliest tokens, and those as likely as the last of them; None if that takes them all.
+def sample_few(
+    table: Any, numbers: Sequence[float], temperature: float, k: int, after: Sequence[Processor]
+) -> list[int] | None:
+    """`sample` among the `k` likeliest tokens, and those as likely as the last of them, once divided by a temperature.
 
-    `before` changes logits one by one and keeps their sequence.
+    None if that could be others too, or there are not so many, or a number is none. Few numbers are best left to
+    Python, which is at work anyway.
     """
     bounds = lower_bounds(table, k)
     candidates = ~(table < bounds)  # NaN is one, to be found out
     found = []
-    for row, number in enumerate(numbers):
+    for row, (number, (bound,)) in enumerate(zip(numbers, (bounds / temperature).tolist(), strict=True)):
         places = candidates[row].nonzero()[0]
-        values, bound = table[row, places], bounds[row]
-        for warper in before:
-            values, bound = warper(NO_IDS, values), warper(NO_IDS, bound)
-        least = np.partition(values, -k)[-k]
-        if not least > bound[0]:  # what is below the bound may be as likely by now, or nothing is sure
+        values: list[float] = (table[row, places] / temperature).tolist()
+        if not math.isfinite(sum(values)):
             return None
-        kept = ~(values < least)
-        values = values[kept]
+        least = sorted(values)[-k]
+        if not least > bound:  # by now, some of those below the bound may be as likely
+            return None
+        kept = [i for i, value in enumerate(values) if value >= least]
+        values = [values[i] for i in kept]
         for warper in after:
-            values = warper(NO_IDS, torch.from_numpy(values)[None])[0].numpy()
-        found.append(_draw_few(places[kept], values, number))
+            values = warper(NO_IDS, torch.tensor([values]))[0].tolist()
+        found.append(places.item(kept[_draw_few(values, number)]))
     return found
+
+
+def _draw_few(values: list[float], number: float) -> int:
+    """As `draw`, for finite logits of one row, or some that are minus infinity."""
+    top = max(values)
+    edges = list(accumulate(math.exp(value - top) for value in values))
+    return bisect_right(edges, min(number * edges[-1], math.nextafter(edges[-1], 0.0)))
 
 
 def lower_bounds(table: Any, k: int) -> Any:
@@ -131,12 +150,3 @@ def lower_bounds(table: Any, k: int) -> Any:
     tops = np.maximum.reduce(table[:, : depth * groups].reshape(rows, depth, groups), axis=1)
     tops.partition(groups - k - 1, axis=1)
     return tops[:, groups - k - 1 : groups - k]
-
-
-def _draw_few(places: Any, values: Any, number: float) -> int:
-    """One of the places, in their sequence, by a number in [0, 1)."""
-    top = values.max()
-    if not math.isfinite(top):
-        return INVALID
-    place = interval(np.exp(values.astype(np.float64) - top).cumsum(), number)
-    return INVALID if place == INVALID else places.item(place)

@@ -46,7 +46,7 @@ def draw(logits: Tensor, numbers: Sequence[float]) -> list[int]:
     precision, so that rare tokens of a large vocabulary keep their share.
     """
     edges = logits.softmax(-1).cumsum(-1, dtype=torch.float64).numpy()
-    return [interval(*row) for row in zip(edges, numbers, strict=True)]
+    return [_interval(*row) for row in zip(edges, numbers, strict=True)]
 
 
 def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
     return torch.where(total.isfinite(), places, INVALID)[:, 0]
 
 
-def interval(edges: Any, number: float) -> int:
+def _interval(edges: Any, number: float) -> int:
     """The same for one row, an array (vocabulary,)."""
     total = edges.item(-1)
     if not math.isfinite(total):

@@ -294,11 +294,11 @@ def test_drawing_among_few_is_drawing_among_all(
 def test_among_few_or_among_all() -> None:
     k, nan, inf = 3, float("nan"), float("inf")
     steep, even = -torch.arange(100.0)[None].numpy(), torch.zeros(1, 100).numpy()
-    assert sample_few(steep, [0.5], [], k, []) == [0]
-    assert sample_few(even, [0.5], [], k, []) is None
+    assert sample_few(steep, [0.5], 1.0, k, []) == [0]
+    assert sample_few(even, [0.5], 1.0, k, []) is None
     assert sample(even, [0.5], [TopK(k)]) == [50]  # all are as likely as the third
     near = torch.arange(1.0, 101.0).mul(2.0**-149)[None].numpy()  # the smallest numbers there are
-    assert sample_few(near, [0.5], [Temperature(1e3)], k, []) is None  # equal once they are divided
+    assert sample_few(near, [0.5], 1e3, k, []) is None  # equal once they are divided
     for bad in (nan, -nan, inf):
         for place in (0, 7, 99):
             spoilt = steep.copy()
