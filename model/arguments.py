@@ -109,6 +109,10 @@ class Options:
                 above = -math.inf
             if not (value is None and name in ("top_p", "min_p")) and not _between(value, above, most):
                 raise GenerateError(f"{name} is {value!r}; it must be {hint}.")
+        if self.min_new_tokens > self.max_new_tokens:
+            raise GenerateError(
+                f"min_new_tokens is {self.min_new_tokens}, and max_new_tokens {self.max_new_tokens}; make it no larger."
+            )
         if self.num_return_sequences > 1 and not self.do_sample:
             raise GenerateError(
                 f"num_return_sequences is {self.num_return_sequences}, but greedy decoding has one answer only; "

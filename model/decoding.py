@@ -7,6 +7,7 @@ have gone through the model, and the ids of a row reach one column further.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from .arguments import Options, Prompt
 from .cache import Cache
+from .choosing import Chooser
 from .errors import CacheError, GenerateError
 from .processors import Processor
-from .sampling import INVALID, Draws, greedy, logprobs, sample
+from .sampling import INVALID, Draws, logprobs
 
 if TYPE_CHECKING:
     from .modeling import MistralForCausalLM
@@ -78,8 +80,8 @@ class Steps(Iterator[Step]):
         self._padded = not owned and rows > 1
         self._inference = owned or (cache is not None and cache.inference)
         self._draws = Draws(seeds, self._device) if options.do_sample else None
-        self._warpers = options.warpers()
-        self._done: Tensor | None = None  # (rows,) of the batch, while a finished row is among them
+        self._choose = Chooser(self._device, options.warpers())
+        self._done: Tensor | None = None  # (rows, 1) of the batch, while a finished row is among them
         self._processors = self._processors_of(self._start)
         self._argmax = not self._processors and self._draws is None
         self._last = prompt.ids  # (rows, 1) after the first step: the column that is to be run
@@ -107,16 +109,25 @@ class Steps(Iterator[Step]):
     def __next__(self) -> Step:
         if self._going <= 0:
             raise StopIteration
+        if not torch.is_grad_enabled() and (torch.is_inference_mode_enabled() or not self._inference):
+            return self._next()
+        with self.mode():
+            return self._next()
+
+    def mode(self) -> AbstractContextManager[None]:
+        """What a step enters unless it is in it; whoever takes many saves time by entering it once."""
         # A cache made in inference mode can be changed only there, and one that the caller made is changed elsewhere.
-        with torch.inference_mode() if self._inference else torch.no_grad():
-            try:
-                if self._changed and self._run >= self.prompt.columns:
-                    self._leave()
-                return self._advance()
-            except BaseException:
-                self.close()
-                self._undo()
-                raise
+        return torch.inference_mode() if self._inference else torch.no_grad()
+
+    def _next(self) -> Step:
+        try:
+            if self._changed and self._run >= self.prompt.columns:
+                self._leave()
+            return self._advance()
+        except BaseException:
+            self.close()
+            self._undo()
+            raise
 
     def _undo(self) -> None:
         """Make the cache forget a pass that was broken off."""
@@ -129,16 +140,20 @@ class Steps(Iterator[Step]):
     def _advance(self) -> Step:
         """One token for every row."""
         column = max(self._run + 1, self.prompt.columns)  # of the new token
-        logits = self._prefill() if self._run < self.prompt.columns else self._forward(self._last, column, 1)[:, -1]
-        tokens, listed = self._choose(logits, column)
+        logits = self._prefill() if self._run < self.prompt.columns else self._forward(self._last, column, 1)
+        numbers = None if self._draws is None else self._draws(column - self.prompt.columns)
+        shaped = logits
+        if self._processors and self._ids is not None:
+            shaped = self._process(self._ids[:, :column], logits[:, -1], self._processors)[:, None]
+        listed = self._choose(shaped, numbers)
+        self._last = self._choose.tokens
         step, chances = self._step(), None
         if step.logprobs is not None:
-            chances = logprobs(logits, tokens.clamp(min=0)).tolist()
+            chances = logprobs(logits[:, -1], self._last[:, 0].clamp(min=0)).tolist()
         if self._done is not None:
-            tokens = tokens.masked_fill(self._done, self.options.pad_token_id)
-        self._last = tokens[:, None]
+            self._last = self._last.masked_fill(self._done, self.options.pad_token_id)
         if self._ids is not None:
-            self._ids[:, column] = tokens
+            self._ids[:, column] = self._last[:, 0]
         for i, token in enumerate(listed):
             if self.finished[self._rows[i]] is None:
                 self._add(i, token, step)
@@ -149,9 +164,9 @@ class Steps(Iterator[Step]):
         return step
 
     def _prefill(self) -> Tensor:
-        """Logits (rows, vocabulary) after the prompt, which is run once however often it is continued."""
+        """Logits (rows, 1, vocabulary) after the prompt, which is run once however often it is continued."""
         ids, mask = self.prompt.ids[:, self._run :], self.prompt.mask
-        logits = self._pass(ids, None if mask is None else mask[:, self._run :], 1)[:, -1]
+        logits = self._pass(ids, None if mask is None else mask[:, self._run :], 1)
         copies = self.options.num_return_sequences
         if copies == 1:
             return logits
@@ -178,23 +193,15 @@ class Steps(Iterator[Step]):
         columns = torch.arange(self._run, stop, device=self._device)
         return columns < torch.tensor(ends, device=self._device)[:, None]
 
-    def _choose(self, logits: Tensor, column: int) -> tuple[Tensor, list[int]]:
-        """Tokens for a column of every row, as a tensor and as a list."""
-        ids = self._last if self._ids is None else self._ids[:, :column]
-        numbers = None if self._draws is None else self._draws(column - self.prompt.columns)
-        return self._process(ids, logits, self._processors, numbers)
-
-    def _process(
-        self, ids: Tensor, logits: Tensor, processors: list[Processor], numbers: Tensor | None
-    ) -> tuple[Tensor, list[int]]:
-        """Let processors change logits (rows, vocabulary) after these ids, and choose."""
-        if processors:  # those of the caller may write into what they get
-            logits = logits.to(torch.float32, copy=bool(self.options.logits_processors))
+    def _process(self, ids: Tensor, logits: Tensor, processors: list[Processor]) -> Tensor:
+        """Let processors change logits (rows, vocabulary) after these ids."""
+        # Those of the caller may write into what they get.
+        logits = logits.to(torch.float32, copy=bool(self.options.logits_processors))
         for processor in processors:
             shape, logits = logits.shape, processor(ids, logits)
             if not isinstance(logits, Tensor) or logits.shape != shape:
                 raise GenerateError(f"{processor!r} did not return logits of shape {tuple(shape)}.")
-        return greedy(logits) if numbers is None else sample(logits.float(), numbers, self._warpers)
+        return logits
 
     def _step(self) -> Step:
         rows = len(self._made)
@@ -223,7 +230,7 @@ class Steps(Iterator[Step]):
         if self._droppable and sum(done) >= len(done) * WORTHWHILE:
             self._keep([i for i, ended in enumerate(done) if not ended])
         else:
-            self._done = torch.tensor(done, device=self._device)
+            self._done = torch.tensor(done, device=self._device)[:, None]
 
     def _keep(self, kept: list[int]) -> None:
         """Make these rows the batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
@@ -80,13 +81,14 @@ def collect(steps: Steps, watch: Callable[[Step], object] | None = None) -> Gene
     """Take all steps, show each to `watch`, and put together what they add."""
     new: list[list[int]] = [[] for _ in steps.finished]
     chances: list[list[float]] = [[] for _ in steps.finished]
-    for step in steps:
-        if watch is not None:
-            watch(step)
-        for row, tokens in enumerate(step.tokens):
-            new[row] += tokens
-        for row, logprobs in enumerate(step.logprobs or ()):
-            chances[row] += logprobs
+    with steps.mode() if watch is None else nullcontext():  # what the caller does is done in the caller's mode
+        for step in steps:
+            if watch is not None:
+                watch(step)
+            for row, tokens in enumerate(step.tokens):
+                new[row] += tokens
+            for row, logprobs in enumerate(step.logprobs or ()):
+                chances[row] += logprobs
     reasons = [reason or "stop" for reason in steps.finished]
     sequences = _sequences(steps.prompt.ids, new, steps.options)
     return GenerateOutput(sequences, new, reasons, chances if steps.options.return_logprobs else None)

@@ -1,4 +1,4 @@
-"""From logits to the id of a token: the greedy choice, or a draw that a seed reproduces."""
+"""From logits to the ids of tokens: the greedy choice on a GPU, and draws that a seed reproduces."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .processors import Processor, TopK
+from .processors import Processor
 
 BLOCK = 64
 """Random numbers made at once for each row."""
-
-FEW = 8
-"""Times that what `TopK` keeps must fit into the vocabulary to be looked at by itself."""
 
 NO_IDS = torch.empty(0, 0, dtype=torch.long)
 """What warpers are called with, for they do not look at the ids."""
@@ -24,82 +21,36 @@ NO_IDS = torch.empty(0, 0, dtype=torch.long)
 INVALID = -1
 """Stands for a token where the logits are no numbers or leave no choice."""
 
-
-def greedy(logits: Tensor) -> tuple[Tensor, list[int]]:
-    """The largest of each row (rows, vocabulary), the first of equals, as a tensor and as a list.
-
-    In the list, INVALID stands where it is not finite. On the CPU, few operations are what counts here, for each costs
-    tens of microseconds after a pass over the weights; and NumPy's search is vectorised, where PyTorch's is not.
-    """
-    if logits.device.type == "cpu":
-        table = logits.float().numpy()
-        found = table.argmax(-1)  # the place of a NaN, if there is any
-        listed = [t if math.isfinite(table.item(row, t)) else INVALID for row, t in enumerate(found.tolist())]
-        return torch.from_numpy(found), listed
-    tokens = largest(logits)
-    return tokens, tokens.tolist()
+Numbers = list[float] | Tensor
+"""(rows,) random numbers in [0, 1): a list on the CPU, where Python needs them, elsewhere a tensor of the device."""
 
 
 def largest(logits: Tensor) -> Tensor:
-    """What `greedy` does on a GPU: (rows,) ids found without waiting for anything."""
+    """The largest of each row (rows, vocabulary), found without waiting for anything; INVALID if not finite."""
     found = logits.max(-1)
     return torch.where(found.values.isfinite(), found.indices, INVALID)
 
 
-def sample(logits: Tensor, numbers: Tensor, warpers: Sequence[Processor]) -> tuple[Tensor, list[int]]:
-    """Let `warpers` shape the distributions (rows, vocabulary), and draw by `numbers` as `draw` does.
-
-    Where one of them keeps few tokens, only those are looked at from there on: on the CPU, going through the whole
-    vocabulary is what drawing costs.
-    """
-    for i, warper in enumerate(warpers):
-        if isinstance(warper, TopK) and logits.device.type == "cpu" and FEW * warper.k < logits.shape[1]:
-            found = _sample_few(logits, numbers, warpers[:i], warper.k, warpers[i + 1 :])
-            if found is not None:
-                return found
+def drawn(logits: Tensor, numbers: Any, warpers: Sequence[Processor]) -> Tensor:
+    """Ids (rows,), again without waiting: let `warpers` shape the distributions (rows, vocabulary), then as `draw`."""
+    logits = logits.float()
     for warper in warpers:
         logits = warper(NO_IDS, logits)
-    return draw(logits, numbers)
+    return intervals(logits.softmax(-1).cumsum(-1, dtype=torch.float64), numbers)
 
 
-def _sample_few(
-    logits: Tensor, numbers: Tensor, before: Sequence[Processor], k: int, after: Sequence[Processor]
-) -> tuple[Tensor, list[int]] | None:
-    """`sample` among the `k` likeliest tokens; None if the next one is as likely, and so would be kept as well.
-
-    `before` changes logits one by one and keeps their sequence.
-    """
-    values, places = logits.topk(k + 1)
-    for warper in before:
-        values = warper(NO_IDS, values)
-    if not bool((values[:, -2] > values[:, -1]).all()):
-        return None
-    places, turned = places[:, :-1].sort()  # in the vocabulary's sequence, as `draw` goes through it
-    values = values.gather(1, turned)
-    for warper in after:
-        values = warper(NO_IDS, values)
-    chosen = draw(values, numbers)[1]
-    rows = zip(places.numpy(), chosen, strict=True)
-    tokens = [INVALID if place == INVALID else row.item(place) for row, place in rows]
-    return torch.tensor(tokens), tokens
-
-
-def draw(logits: Tensor, numbers: Tensor) -> tuple[Tensor, list[int]]:
-    """One token per row of (rows, vocabulary), by numbers (rows,) in [0, 1), as `greedy` returns them.
+def draw(logits: Tensor, numbers: Sequence[float]) -> list[int]:
+    """One token per row of logits (rows, vocabulary) on the CPU, by numbers (rows,) in [0, 1).
 
     The number falls into one of the intervals into which the probabilities cut [0, 1). They are added up in double
     precision, so that rare tokens of a large vocabulary keep their share.
     """
-    edges = logits.float().softmax(-1).cumsum(-1, dtype=torch.float64)
-    if logits.device.type == "cpu":
-        listed = [_interval(*row) for row in zip(edges.numpy(), numbers.tolist(), strict=True)]
-        return torch.tensor(listed), listed
-    tokens = intervals(edges, numbers)
-    return tokens, tokens.tolist()
+    edges = logits.softmax(-1).cumsum(-1, dtype=torch.float64).numpy()
+    return [_interval(*row) for row in zip(edges, numbers, strict=True)]
 
 
 def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
-    """What `draw` does on a GPU: the interval of each row (rows, vocabulary) into which its number falls."""
+    """The interval of each row (rows, vocabulary) into which its number falls; INVALID where there is none."""
     total = edges[:, -1:]
     point = torch.minimum(numbers[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     places = torch.searchsorted(edges, point, right=True)  # a token without probability has no interval
@@ -107,7 +58,7 @@ def intervals(edges: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _interval(edges: Any, number: float) -> int:
-    """The same for one row, a NumPy array (vocabulary,)."""
+    """The same for one row, an array (vocabulary,)."""
     total = edges.item(-1)
     if not math.isfinite(total):
         return INVALID
@@ -131,18 +82,23 @@ class Draws:
         self._generators = [torch.Generator().manual_seed(_mixed(seed)) for seed in seeds]
         self._device = device
         self._numbers = torch.empty(len(seeds), 0, dtype=torch.float64, device=device)
+        self._columns: list[Any] = []  # the same, as they are given out
 
-    def __call__(self, index: int) -> Tensor:
-        """(rows,) numbers in [0, 1) for new token `index`."""
-        while index >= self._numbers.shape[1]:
+    def __call__(self, index: int) -> Numbers:
+        """(rows,) numbers for new token `index`."""
+        while index >= len(self._columns):
             block = torch.stack([torch.rand(BLOCK, generator=g, dtype=torch.float64) for g in self._generators])
-            self._numbers = torch.cat((self._numbers, block.to(self._device)), dim=1)
-        return self._numbers[:, index]
+            self._set(torch.cat((self._numbers, block.to(self._device)), dim=1))
+        return self._columns[index]  # type: ignore[no-any-return]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget all but these rows."""
         self._generators = [self._generators[row] for row in rows]
-        self._numbers = self._numbers[list(rows)]
+        self._set(self._numbers[list(rows)])
+
+    def _set(self, numbers: Tensor) -> None:
+        self._numbers = numbers
+        self._columns = numbers.T.tolist() if self._device.type == "cpu" else list(numbers.unbind(1))
 
 
 def seeds_of(seed: int | Sequence[int] | None, rows: int) -> list[int]:

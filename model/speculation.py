@@ -15,7 +15,7 @@ from torch import Tensor
 from .decoding import Step, Steps
 from .lookup import Lookup
 from .processors import Processor
-from .sampling import greedy, logprobs
+from .sampling import logprobs
 
 
 class LookupSteps(Steps):
@@ -52,7 +52,7 @@ class LookupSteps(Steps):
         if self._ids is not None:
             self._ids[:, self._run : self._run + width] = new
         logits = self._forward(new, self._run + width, kept)
-        chosen = greedy(logits.flatten(0, 1))[1] if self._argmax else []
+        chosen = self._choose(logits.flatten(0, 1)[:, None]) if self._argmax else []
         step = self._step()
         for i in going:
             own = chosen[i * kept : (i + 1) * kept]
@@ -95,9 +95,11 @@ class LookupSteps(Steps):
 
     def _choose_one(self, i: int, logits: Tensor, column: int) -> int:
         """The token for a column of row i, through processors or by drawing."""
-        ids = self._last if self._ids is None else self._ids[i : i + 1, :column]
         numbers = None if self._draws is None else self._draws(column - self.prompt.columns)[i : i + 1]
-        return self._process(ids, logits[None], self._row_processors[i], numbers)[1][0]
+        logits = logits[None]
+        if self._row_processors[i] and self._ids is not None:
+            logits = self._process(self._ids[i : i + 1, :column], logits, self._row_processors[i])
+        return self._choose(logits[:, None], numbers)[0]
 
     def _add(self, i: int, token: int, step: Step) -> None:
         super()._add(i, token, step)

@@ -34,14 +34,16 @@ def command(
     With --json, one event a line: text, thinking, tool calls, results, and why it ended after how many tokens.
     """
     from mistral_tok.cli.common import each_text
+    from mistral_tok.errors import InvalidRequestException
 
     if raw and (system is not None or options["tools_file"]):
         raise click.UsageError("--raw goes on with a text; --system and --tools are for messages.")
     given = chosen(**options)
     pipe = open_pipeline(model, device, dtype)
     screen = Screen(text_only=True)
-    for text in each_text(texts, files):
-        text = last_line_off(text)
+    for text in [last_line_off(text) for text in each_text(texts, files)]:
+        if not raw and not text.strip():
+            raise InvalidRequestException("The message is empty; give a text, or write one to standard input.")
         with pipe(text if raw else with_system(system, text), stream=True, **given) as events:
             screen.begin()
             for event in events:

@@ -119,6 +119,10 @@ class Answer:
                 said += self._finish(finished)
         return said
 
+    def give_up(self) -> list[Event]:
+        """End without a word, for there is no room for one."""
+        return self._finish("length")
+
     def message(self, last: Message | None) -> Message:
         """The assistant's message so far; `last` is the message that was continued, if any."""
         found = join(self.events)

@@ -76,7 +76,9 @@ def _device(device: Any) -> Any:
     if isinstance(device, int) and not isinstance(device, bool):
         device = "cpu" if device < 0 else f"cuda:{device}"
     try:
-        return torch.empty(0, device=device).device
+        probe = torch.ones(1, device=device)
+        probe.add(probe).item()  # some, such as "meta", hold tensors and compute nothing
+        return probe.device
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:  # each of which PyTorch may raise
         reason = str(error).partition("\n")[0]
         raise InvalidRequestException(f"device is {device!r}, which PyTorch cannot use here: {reason}") from error

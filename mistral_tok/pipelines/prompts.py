@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mistral_tok.chat.parse_stream import StreamParser
-from mistral_tok.chat.refusals import InvalidShapeException
+from mistral_tok.chat.refusals import ForbiddenTextException, InvalidShapeException
 from mistral_tok.errors import InvalidRequestException, TokenizerException
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class OfficialPrompts:
         self.chats = tokenizer
         self.tokenizer = tokenizer.tokenizer
 
-    def text(self, text: str) -> Prompt:
-        """A text that is to go on, behind the beginning of a sequence."""
-        return _open_text(self.tokenizer, text, True)
+    def text(self, text: str, place: str = "$") -> Prompt:
+        """A text that is to go on, behind the beginning of a sequence; ForbiddenTextException for a lone surrogate."""
+        return _open_text(self.tokenizer, text, True, place)
 
     def chat(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, go_on: bool, options: Mapping[str, Any]
@@ -70,9 +70,9 @@ class TemplatePrompts:
         self.template = template
         self._bos = bos
 
-    def text(self, text: str) -> Prompt:
-        """A text that is to go on."""
-        return _open_text(self.tokenizer, text, self._bos)
+    def text(self, text: str, place: str = "$") -> Prompt:
+        """A text that is to go on; ForbiddenTextException for a lone surrogate."""
+        return _open_text(self.tokenizer, text, self._bos, place)
 
     def chat(
         self, messages: Sequence[Message], tools: Sequence[Any] | None, go_on: bool, options: Mapping[str, Any]
@@ -112,7 +112,12 @@ def _with_dicts(message: Message) -> Message:
     return {**message, "tool_calls": calls}
 
 
-def _open_text(tokenizer: Tokenizer, text: str, bos: bool) -> Prompt:
+def _open_text(tokenizer: Tokenizer, text: str, bos: bool, place: str) -> Prompt:
+    at = next((i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
+    if at is not None:
+        raise ForbiddenTextException(
+            f"Half of a surrogate pair is no character: U+{ord(text[at]):04X} (at {place}[{at}]); take it out."
+        )
     ids = tokenizer.encode(text, bos=bos and tokenizer.bos_id is not None)
     return Prompt(ids, ids)
 

@@ -20,6 +20,8 @@ class Wishes:
     toolbox: Toolbox
     run_tools: bool
     max_rounds: int
+    positions: int
+    """Of the model; a prompt that calls and results have made longer gets no answer."""
     continue_final_message: bool | None
     stop_strings: tuple[str, ...]
     template_options: Mapping[str, Any]
@@ -38,6 +40,7 @@ class Talk:
         self._messages = None if isinstance(given, str) else plain_messages(given, place)
         self._spoken: list[Message] = [] if self._messages is None else list(given)
         self._continued: Message | None = None
+        self._place = place
         self._rounds = 0
         self.answer, self.prompt = self._begun()
 
@@ -45,7 +48,7 @@ class Talk:
         """A new answer, and its prompt; refuses what cannot be encoded."""
         prompts, wishes = self._prompts, self._wishes
         if self._messages is None:
-            prompt = prompts.text(self._given)
+            prompt = prompts.text(self._given, self._place)
             plain = PlainText(prompts.tokenizer)
             return Answer(plain, prompt, eos_id=None, stop_strings=wishes.stop_strings), prompt
         go_on = wishes.continue_final_message if self._rounds == 0 else False
@@ -84,7 +87,10 @@ class Talk:
         return True
 
     def run_calls(self) -> Iterator[Event]:
-        """Run the functions that the answer calls, tell the model, and begin its next answer."""
+        """Run the functions that the answer calls, tell the model, and begin its next answer.
+
+        Where the results take more positions than the model has, that answer is done, and says nothing.
+        """
         results = []
         for call in self.answer.calls:
             result = self._wishes.toolbox.run(call)
@@ -94,11 +100,13 @@ class Talk:
         self._messages = plain_messages(self._spoken, "$")
         self._rounds += 1
         self.answer, self.prompt = self._begun()
+        if len(self.prompt.ids) > self._wishes.positions:
+            yield from self.answer.give_up()
 
     @property
     def messages(self) -> list[Any]:
         """The messages that were given, as they are, and those that came since."""
-        if not self.answer.events:
+        if not self.answer.events or not self.answer.ids:
             return list(self._spoken)
         message = self.answer.message(self._continued)
         return [*(self._spoken if self._continued is None else self._spoken[:-1]), message]

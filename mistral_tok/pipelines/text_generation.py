@@ -126,9 +126,10 @@ class TextGenerationPipeline:
         as they grow, and a Finish. `stop_strings` end an answer where its text has one; neither they nor what follows
         is given out. `tools` are Python functions or JSON schemas. Calls are held against the schemas; `run_tools` runs
         functions and lets the model go on, at most `max_rounds` times. What they raise, and arguments that do not fit,
-        the model is told as the result. A conversation that ends with the assistant's message is continued, unless
-        `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of the request, or variables
-        of the template.
+        the model is told as the result. Results that leave it no positions end the conversation: they are its last
+        messages, and the Finish is one of "length" without tokens. A conversation that ends with the assistant's
+        message is continued, unless `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of
+        the request, or variables of the template.
 
         Raises:
             InvalidRequestException: an argument or an option is none, or an image was given.
@@ -140,6 +141,7 @@ class TextGenerationPipeline:
             toolbox=Toolbox(tools),
             run_tools=run_tools,
             max_rounds=_count("max_rounds", max_rounds),
+            positions=self.model.config.max_position_embeddings,
             continue_final_message=continue_final_message,
             stop_strings=check_stop_strings(stop_strings),
             template_options=tokenizer_encode_kwargs or {},
@@ -184,6 +186,8 @@ class TextGenerationPipeline:
             if not talk.has_calls_to_run():
                 return
             yield from talk.run_calls()
+            if talk.answer.done:
+                return
 
     def _answer_all(self, talks: list[list[Talk]], options: dict[str, Any], size: int, single: bool) -> None:
         """Answer all, `size` of like length together, then those again that have called functions.
@@ -201,7 +205,8 @@ class TextGenerationPipeline:
             for talk in calling:
                 for _ in talk.run_calls():
                     pass
-            waiting = sorted(([talk] for talk in calling), key=lambda row: len(row[0].prompt.ids))
+            going = ([talk] for talk in calling if not talk.answer.done)
+            waiting = sorted(going, key=lambda row: len(row[0].prompt.ids))
 
     def _answer_batch(self, batch: list[list[Talk]], options: dict[str, Any]) -> None:
         """One answer of each talk; those in one row share their prompt. A row draws what it would draw alone."""

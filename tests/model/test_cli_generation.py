@@ -272,6 +272,8 @@ def test_drawing(call: Call, options: list[str], expected: str) -> None:
         (["generate", "--model", "tiny", "--top-p", "3", "x"], 1, "top_p is 3.0"),
         (["generate", "--model", "./no/such/place", "x"], 1, "./no/such/place"),
         (["generate", "--model", "tiny", "--dtype", "float31", "x"], 1, "float31"),
+        (["generate", "--model", "tiny", "--device", "meta", "x"], 1, "device is 'meta'"),
+        (["generate", "--model", "tiny", ""], 1, "The message is empty"),
         (["generate", "--model", "tiny", "--max-new-tokens", "0", "x"], 2, "max-new-tokens"),
     ],
 )
@@ -279,6 +281,13 @@ def test_errors_are_one_line(call: Call, arguments: list[str], code: int, compla
     found, out, err = call(*arguments)
     assert (found, out) == (code, "")
     assert err.startswith("mistral-tok: error: ") and err.count("\n") == 1 and complaint in err
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \t\n"])
+def test_an_empty_message_is_refused(text: str) -> None:
+    done = shell("generate", "--model", "tiny", stdin=text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("mistral-tok: error: The message is empty; give a text, or write one to standard input.\n")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ NAN, INF = float("nan"), float("inf")
 OPTIONS: list[tuple[dict[str, Any], str]] = [
     *(({"max_new_tokens": bad}, "max_new_tokens") for bad in (0, -1, 1.5, None, "3", True)),
     *(({"min_new_tokens": bad}, "min_new_tokens") for bad in (-1, 1.5, None)),
+    ({"min_new_tokens": 4}, "min_new_tokens is 4, and max_new_tokens 3"),
     *(({"temperature": bad, "do_sample": True}, "temperature") for bad in (0, 0.0, -1, NAN, INF, None, "1", True)),
     *(({"temperature": bad}, "temperature") for bad in (None, "1", NAN)),
     *(({"top_k": bad, "do_sample": True}, "top_k") for bad in (0, -1, 1.5, "1", True)),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistral_tok.model import generate, generate_steps
 from mistral_tok.model.arguments import Options
+from mistral_tok.model.choosing import Chooser, greedy, lower_bounds, sample, sample_few
 from mistral_tok.model.processors import (
     HEAD,
     CountPenalty,
@@ -26,13 +27,10 @@ from mistral_tok.model.processors import (
 from mistral_tok.model.sampling import (
     INVALID,
     Draws,
-    _sample_few,
     draw,
-    greedy,
-    intervals,
+    drawn,
     largest,
     logprobs,
-    sample,
     seeds_of,
 )
 from torch import Tensor
@@ -200,7 +198,7 @@ def test_tokens_are_drawn_as_often_as_they_should_be(options: dict[str, Any]) ->
 def test_later_tokens_and_rows_are_independent() -> None:
     logits = torch.randn(2000, 5, generator=torch.Generator().manual_seed(3))[:1].expand(2000, -1)
     draws = Draws(seeds_of(7, 2000), logits.device)
-    tokens = torch.stack([draw(logits, draws(index))[0] for index in range(70)])  # more than one block of numbers
+    tokens = torch.tensor([draw(logits, draws(index)) for index in range(70)])  # more than one block of numbers
     pairs_in_time = (tokens[:-1] * 5 + tokens[1:])[::2].flatten().bincount(minlength=25)
     pairs_of_rows = (tokens[:, :-1] * 5 + tokens[:, 1:])[:, ::2].flatten().bincount(minlength=25)
     probabilities = logits[0].softmax(-1)
@@ -215,21 +213,20 @@ def test_rare_tokens_keep_their_share() -> None:
     logits = torch.zeros(1, 1 << 19)
     numbers = (torch.arange(1 << 19, dtype=torch.float64) + 0.5) / (1 << 19)
     for index in (0, 1, 77_777, (1 << 19) - 1):
-        assert draw(logits, numbers[index : index + 1])[1] == [index]
+        assert draw(logits, numbers[index : index + 1].tolist()) == [index]
 
 
 def test_the_ends_of_the_interval() -> None:
     logits = torch.tensor([[float("-inf"), 0.0, float("-inf"), 0.0, float("-inf")]])
-    assert draw(logits, torch.zeros(1, dtype=torch.float64))[1] == [1]
-    largest = torch.nextafter(torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
-    assert draw(logits, largest)[1] == [3]
+    assert draw(logits, [0.0]) == [1]
+    assert draw(logits, [math.nextafter(1.0, 0.0)]) == [3]
 
 
 def test_no_choice() -> None:
     nan, inf = float("nan"), float("inf")
     logits = torch.tensor([[0.0, nan, 1.0], [-inf, -inf, -inf], [0.0, inf, 1.0], [0.0, -inf, 1.0]])
-    assert greedy(logits)[1] == [INVALID, INVALID, INVALID, 2]
-    assert draw(logits, torch.full((4,), 0.99, dtype=torch.float64))[1] == [INVALID, INVALID, INVALID, 2]
+    assert greedy(logits.numpy()) == [INVALID, INVALID, INVALID, 2]
+    assert draw(logits, [0.99] * 4) == [INVALID, INVALID, INVALID, 2]
 
 
 def test_what_a_gpu_does_is_what_the_cpu_does() -> None:
@@ -237,13 +234,40 @@ def test_what_a_gpu_does_is_what_the_cpu_does() -> None:
     logits = torch.randn(300, 40).round(decimals=1)
     logits[torch.rand(300, 40) < 0.3] = -inf
     logits[0, 5], logits[1, 5], logits[2] = nan, inf, -inf
-    assert largest(logits).tolist() == greedy(logits)[1]
-    assert greedy(logits)[1][:3] == [INVALID] * 3
+    assert largest(logits).tolist() == greedy(logits.numpy())
+    assert greedy(logits.numpy())[:3] == [INVALID] * 3
     numbers = torch.rand(300, dtype=torch.float64)
     numbers[3], numbers[4] = 0.0, torch.nextafter(torch.ones((), dtype=torch.float64), torch.zeros(()).double())
-    edges = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
-    assert intervals(edges, numbers).tolist() == draw(logits, numbers)[1]
-    assert draw(logits, numbers)[1][:3] == [INVALID] * 3
+    for warpers in ([], [Temperature(0.7), TopK(4), MinP(0.2)]):
+        found = sample(logits.numpy(), numbers.tolist(), warpers)
+        assert drawn(logits, numbers, warpers).tolist() == found
+        assert found[:3] == [INVALID] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_first_of_equals_is_chosen(dtype: torch.dtype) -> None:
+    """As PyTorch has it, and in memory that does not remember the choice before."""
+    choose = Chooser(torch.device("cpu"))
+    for rows in (3, 3, 1, 5):
+        logits = torch.randn(rows, 1, 999).mul(2).round().to(dtype)
+        logits[0] = -0.0
+        logits[0, 0, 3] = 0.0
+        listed = choose(logits)
+        assert listed == logits[:, 0].float().argmax(-1).tolist() == choose.tokens[:, 0].tolist()
+        assert listed[0] == 0 and choose.tokens.shape == (rows, 1)
+    logits[1, 0, 7], logits[2, 0, 8] = float("nan"), -float("nan")
+    assert choose(logits)[1:3] == [INVALID] * 2
+
+
+@given(seed=st.integers(0, 2**32 - 1), length=st.integers(1, 3000), digits=st.sampled_from([0, 1, 6]), data=st.data())
+def test_bounds_of_what_top_k_keeps(seed: int, length: int, digits: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, max(1, length // 2 - 1)))
+    if length < 2 * (k + 1):
+        return
+    logits = torch.randn(3, length, generator=torch.Generator().manual_seed(seed)).round(decimals=digits)
+    bounds = torch.from_numpy(lower_bounds(logits.numpy(), k))
+    assert bool((bounds <= logits.topk(k + 1).values[:, -1:]).all())
+    assert bool(((logits > bounds).sum(1) <= length // 2).all())
 
 
 @given(
@@ -263,18 +287,27 @@ def test_drawing_among_few_is_drawing_among_all(
     shaped = logits
     for warper in (*others, TopK(k), *after):
         shaped = warper(NOTHING, shaped)
-    tokens, listed = sample(logits, numbers, [*others, TopK(k), *after])
-    assert listed == tokens.tolist() == draw(shaped, numbers)[1]
+    found = sample(logits.numpy(), numbers.tolist(), [*others, TopK(k), *after])
+    assert found == draw(shaped, numbers.tolist())
 
 
 def test_among_few_or_among_all() -> None:
-    numbers, k = torch.tensor([0.5], dtype=torch.float64), 3
-    steep, even = -torch.arange(100.0)[None], torch.zeros(1, 100)
-    assert _sample_few(steep, numbers, [], k, []) is not None
-    assert _sample_few(even, numbers, [], k, []) is None
-    assert sample(even, numbers, [TopK(k)])[1] == [50]  # all are as likely as the third
-    steep[0, 7] = float("nan")
-    assert sample(steep, numbers, [TopK(k)])[1] == [INVALID]
+    k, nan, inf = 3, float("nan"), float("inf")
+    steep, even = -torch.arange(100.0)[None].numpy(), torch.zeros(1, 100).numpy()
+    assert sample_few(steep, [0.5], 1.0, k, []) == [0]
+    assert sample_few(even, [0.5], 1.0, k, []) is None
+    assert sample(even, [0.5], [TopK(k)]) == [50]  # all are as likely as the third
+    near = torch.arange(1.0, 101.0).mul(2.0**-149)[None].numpy()  # the smallest numbers there are
+    assert sample_few(near, [0.5], 1e3, k, []) is None  # equal once they are divided
+    for bad in (nan, -nan, inf):
+        for place in (0, 7, 99):
+            spoilt = steep.copy()
+            spoilt[0, place] = bad
+            assert sample(spoilt, [0.5], [Temperature(0.1), TopK(k)]) == [INVALID]
+    assert sample(steep, [0.5], [Temperature(1e-38), TopK(k)]) == [0]
+    assert sample(steep + 50, [0.5], [Temperature(1e-38), TopK(k)]) == [INVALID]  # beyond all numbers
+    alone = torch.full((1, 100), -inf).index_fill(1, torch.tensor([8]), 1.0).numpy()
+    assert sample(alone, [0.5], [TopK(k)]) == [8]
 
 
 def test_logprobs() -> None:

@@ -259,3 +259,20 @@ def test_tasks_and_models_that_are_none() -> None:
         pipeline(model=3)
     with pytest.raises(InvalidRequestException, match="temprature"):
         pipeline(model=TINY, temprature=1.0)
+
+
+@pytest.mark.parametrize("device", ["meta", "no such device", "cuda:77", "mkldnn"])
+def test_devices_that_compute_nothing(tiny: TextGenerationPipeline, device: str) -> None:
+    for model in (TINY, tiny.model):
+        with pytest.raises(InvalidRequestException, match=f"device is '{device}'.*cannot use here"):
+            pipeline(model=model, tokenizer=TINY, device=device)
+    assert tiny.model.device.type == "cpu"
+
+
+def test_halves_of_characters_in_a_text(tiny: TextGenerationPipeline, folder: Path) -> None:
+    for pipe in (tiny, pipeline(model=folder, device="cpu")):
+        for error in (InvalidRequestException, ValueError):
+            with pytest.raises(error, match=r"U\+D83D \(at \$\[1\]\[3\]\); take it out"):
+                pipe(["whole", "abc\ud83d"])
+        with pytest.raises(InvalidRequestException, match=r"at \$\[0\]"):
+            pipe("\ud83d")

@@ -10,7 +10,7 @@ import pytest
 from mistral_tok.model import MistralForCausalLM
 
 import mistral_tok
-from mistral_tok.chat.events import CallComplete, CallResult, Problem
+from mistral_tok.chat.events import CallComplete, CallResult, Finish, Problem
 from mistral_tok.errors import InvalidToolException, InvalidToolSchemaException
 from mistral_tok.pipelines import TextGenerationPipeline, pipeline
 from mistral_tok.pipelines.toolbox import Toolbox
@@ -135,6 +135,28 @@ def test_what_cannot_be_written_back_ends_the_loop(
     script(tiny, monkeypatch, [said, "never asked for"])
     messages = tiny(ASKED, tools=[get_weather], run_tools=True)[0]["generated_text"]
     assert len(messages) == 2 and len(messages[1]["tool_calls"]) == 1
+
+
+def test_results_that_leave_no_positions_end_the_conversation(tiny: TextGenerationPipeline) -> None:
+    said = "It is warm. " * tiny.model.config.max_position_embeddings
+
+    results = [said, said, said, said, get_weather("Paris")]
+
+    def long_weather(city: str) -> Any:
+        return results.pop(0)
+
+    long_weather.__doc__, long_weather.__name__ = get_weather.__doc__, "get_weather"
+    expected = [*WEATHER["messages"][:2], {**WEATHER["messages"][2], "content": said}]
+    options: dict[str, Any] = {"tools": [long_weather], "run_tools": True}
+    assert tiny(ASKED, **options)[0]["generated_text"] == expected
+    assert tiny(ASKED, **options, return_full_text=False)[0]["generated_text"] == ""
+    stream = tiny(ASKED, **options, stream=True)
+    finish = list(stream)[-1]
+    assert isinstance(finish, Finish) and (finish.reason, finish.completion_tokens) == ("length", 0)
+    assert finish.prompt_tokens > tiny.model.config.max_position_embeddings
+    assert stream.generated_text == expected
+    together = tiny([ASKED, ASKED], **options)  # one beside it goes on
+    assert [row[0]["generated_text"] for row in together] == [expected, WEATHER["messages"]]
 
 
 @pytest.mark.parametrize("error", [ValueError("no such city"), SystemExit(3), RecursionError(), KeyError("x")])
