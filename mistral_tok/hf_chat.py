@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +70,7 @@ class Chats(Templates):
         asked |= {"continue_final_message": continue_final_message, "add_generation_prompt": add_generation_prompt}
         done = self._laid_out(place, conversations, chat_template, asked, mask, tokenize, allow_urls)
         if not tokenize:
-            return done[0].text if single else [laid.text for laid in done]
+            return done.texts[0] if single else done.texts
         return self._batch_of(done, shape, kind, single, return_dict, mask)
 
     def _chat_shape(
@@ -98,7 +97,7 @@ class Chats(Templates):
         mask: bool,
         tokenize: bool,
         allow_urls: bool,
-    ) -> list[Laid]:
+    ) -> Laid:
         """Conversations as the official encoder or a template writes them."""
         source = self._chosen(chat_template, asked["tools"])
         if source is not None:
@@ -110,40 +109,38 @@ class Chats(Templates):
             raise ValueError(f"`{place}`: continue_final_message is {asked['continue_final_message']!r}; give True.")
         if asked["add_generation_prompt"]:
             _check_prompt(place, conversations)
-        requests = [_request(conversation, asked, self.mode == "finetuning") for conversation in conversations]
-        if allow_urls:
-            done = [self.tokenizer.encode_chat_completion(request, allow_urls=True) for request in requests]
-        else:
-            done = self.tokenizer.encode_batch(requests)
-        texts = itertools.repeat("") if tokenize else self._texts([found.tokens for found in done], False, False)
-        return [
-            Laid(found.tokens, found.assistant_mask if mask else [], text, found.images, found.audios)
-            for found, text in zip(done, texts, strict=False)
-        ]
+        laid, weights = Laid([], [], [], [], []), self.mode == "finetuning"
+        for conversation in conversations:  # one by one: what is kept of each is a list, and the collector scans few
+            request = _request(conversation, asked, weights)
+            found = self.tokenizer.encode_chat_completion(request, allow_urls=allow_urls)
+            laid.ids.append(found.tokens)
+            if mask:
+                laid.assistant_masks.append(found.assistant_mask)
+            laid.images.extend(found.images)
+            laid.audios.extend(found.audios)
+        return laid if tokenize else laid._replace(texts=self._texts(laid.ids, False, False))
 
-    def _batch_of(
-        self, done: Sequence[Laid], shape: Shape, kind: str | None, single: bool, return_dict: bool, mask: bool
-    ) -> Any:
+    def _batch_of(self, done: Laid, shape: Shape, kind: str | None, single: bool, return_dict: bool, mask: bool) -> Any:
         """The ids of conversations brought into shape."""
-        ids, masks = [laid.ids for laid in done], [laid.assistant_mask for laid in done]
         limit = shape.max_length if shape.cut else None
         side = check_side(self.truncation_side, "truncation_side")
         with_mask = Wanted(return_dict and self._wants_mask(None))
         if kind is None:
-            listed: dict[str, tuple[list[list[int]], int]] = {"input_ids": (_cut(ids, limit, side), self.pad_token_id)}
+            ids = _cut(done.ids, limit, side)
+            listed: dict[str, tuple[list[list[int]], int]] = {"input_ids": (ids, self.pad_token_id)}
             if mask:
-                listed["assistant_masks"] = _cut(masks, limit, side), 0
-            widths = list(map(len, listed["input_ids"][0]))
+                listed["assistant_masks"] = _cut(done.assistant_masks, limit, side), 0
+            widths = list(map(len, ids))
             width = width_of(widths, shape.padding != "max_length", shape.max_length, shape.multiple)
             data: dict[str, Any] = padded_lists(listed, shape, width, with_mask.attention_mask)
             data = {name: value[0] for name, value in data.items()} if single else data
         else:
-            flat, splits = ragged(ids)
+            flat, splits = ragged(done.ids)
             rows = Rows.of(splits)
             rows = rows if limit is None else rows.truncated(limit, side)
             columns: dict[str, Any] = {"input_ids": (flat, self.pad_token_id, (None, None))}
             if mask:
-                columns["assistant_masks"] = ragged(masks)[0], 0, (None, None)
+                columns["assistant_masks"] = ragged(done.assistant_masks)[0], 0, (None, None)
             data = laid_out(columns, rows, shape, kind, with_mask)
             data = {name: torch_tensor(value) for name, value in data.items()} if kind == "pt" else data
         if not return_dict:
@@ -203,8 +200,9 @@ _KNOWN = ("tools", "documents", "reasoning_effort", "continue_final_message", "a
 def _request(conversation: Any, asked: Mapping[str, Any], weights: bool) -> Any:
     """What the conversation tokenizer takes: a dict in OpenAI's format for plain messages, else a request."""
     tools, go_on, effort = asked["tools"], asked["continue_final_message"], asked["reasoning_effort"]
-    if isinstance(conversation, list | tuple) and all(isinstance(message, dict) for message in conversation):
-        request: dict[str, Any] = {"messages": [adapted(message) for message in conversation]}
+    messages = _dicts(conversation) if isinstance(conversation, list | tuple) else None
+    if messages is not None:
+        request: dict[str, Any] = {"messages": messages}
         if tools is not None:
             request["tools"] = [_tool(tool) for tool in tools]
         if go_on:
@@ -221,6 +219,16 @@ def _request(conversation: Any, asked: Mapping[str, Any], weights: bool) -> Any:
     return accepted
 
 
+def _dicts(conversation: Sequence[Any]) -> list[dict[str, Any]] | None:
+    """The messages in OpenAI's format; None if there are others than dicts."""
+    messages = []
+    for message in conversation:
+        if not isinstance(message, dict):
+            return None
+        messages.append(message if type(message.get("content")) is str else adapted(message))
+    return messages
+
+
 def _tool(tool: Any) -> Any:
     if isinstance(tool, Mapping):
         return tool
@@ -231,13 +239,11 @@ def _tool(tool: Any) -> Any:
     return tool.to_openai()
 
 
-def _media(done: Sequence[Laid], kind: str | None) -> dict[str, Any]:
+def _media(done: Laid, kind: str | None) -> dict[str, Any]:
     """Images and recordings of all conversations, in order."""
-    images = [image for found in done for image in found.images]
-    audios = [audio for found in done for audio in found.audios]
     data: dict[str, Any] = {}
-    if images:
-        data["pixel_values"], data["image_sizes"] = pixels(images, kind)
-    if audios:
-        data["audio"] = [audio_of(audio) for audio in audios]
+    if done.images:
+        data["pixel_values"], data["image_sizes"] = pixels(done.images, kind)
+    if done.audios:
+        data["audio"] = [audio_of(audio) for audio in done.audios]
     return data

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Laid(NamedTuple):
-    """A conversation as ids, or as text."""
+    """Conversations as ids, with masks of what the assistant wrote, or as texts; and what is in them beside text."""
 
-    ids: list[int] = []  # noqa: RUF012
-    assistant_mask: list[int] = []  # noqa: RUF012
-    text: str = ""
-    images: Sequence[Any] = ()
-    audios: Sequence[Any] = ()
+    ids: list[list[int]]
+    assistant_masks: list[list[int]]
+    texts: list[str]
+    images: list[Any]
+    audios: list[Any]
 
 
 class Templates(Batches):
@@ -92,7 +92,7 @@ class Templates(Batches):
         asked: Mapping[str, Any],
         mask: bool,
         tokenize: bool,
-    ) -> list[Laid]:
+    ) -> Laid:
         """Conversations encoded by a template, or only rendered; what is `asked` are its variables, None left out."""
         if mask and "generation" not in source:
             raise ValueError(
@@ -102,16 +102,18 @@ class Templates(Batches):
         template = _made(source, self.bos_token, self.eos_token)
         names = {role: name for role, name in self.special_tokens_map.items() if role in ("unk_token", "pad_token")}
         asked = {name: value for name, value in asked.items() if value is not None}
-        found = []
+        laid = Laid([], [], [], [], [])
         for conversation in conversations:
             messages, more = _parts(conversation)
             given: dict[str, Any] = {**names, **more, **asked}
             if tokenize:
                 done = template.encode(self._core, messages, **given)
-                found.append(Laid(done.ids, done.assistant_mask if mask else []))
+                laid.ids.append(done.ids)
+                if mask:
+                    laid.assistant_masks.append(done.assistant_mask)
             else:
-                found.append(Laid(text=template.render(messages, **given)))
-        return found
+                laid.texts.append(template.render(messages, **given))
+        return laid
 
 
 @lru_cache(maxsize=64)

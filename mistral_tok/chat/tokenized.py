@@ -10,7 +10,7 @@ import msgspec
 from mistral_tok.chat.decoding import decode
 from mistral_tok.chat.mediaids import ALL, MediaAccess
 from mistral_tok.chat.openai import public
-from mistral_tok.chat.segments import Plan
+from mistral_tok.chat.segments import Plan, Segment
 from mistral_tok.chat.spans import Span, offsets_of, spans_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class Tokenized(msgspec.Struct, gc=False, eq=False):
         return self.found_audios
 
     def _media(self, part: str) -> list[Any]:
-        return [segment.medium for segment in self.plan.segments() if segment.part == part]
+        """What the model receives of one kind: it stands in turns whose content is not simply a text."""
+        rows = [row for turn, row in self.plan if type(turn.content) is not str]
+        return [item.medium for row in rows for item in row if isinstance(item, Segment) and item.part == part]
 
     @property
     def spans(self) -> list[Span]:
