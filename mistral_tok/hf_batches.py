@@ -297,6 +297,11 @@ class Batches(Added):
         for i, row in enumerate(rows):
             if not isinstance(row, list | tuple) or (not row and not isinstance(items[i], str)):
                 raise ValueError(f"`{place}`: item {i}, {row!r:.60}, is not valid; expected a str, or a list of ids.")
+            if row and isinstance(row[0], str):
+                raise ValueError(
+                    f"`{place}`: item {i}, {row!r:.60}, holds texts, and ids are numbers of type int; pairs of texts "
+                    "and texts split into words are not supported."
+                )
         try:
             return *ragged(rows), None
         except (TypeError, ValueError) as error:

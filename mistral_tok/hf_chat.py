@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.openai import continued, public
 from mistral_tok.encoding import BatchEncoding, check_tensors, torch_tensor
+from mistral_tok.errors import MistralTokError
 from mistral_tok.hf_batches import Wanted, laid_out, padded_lists
 from mistral_tok.hf_media import adapted, audio_of, pixels
 from mistral_tok.hf_options import Shape, refuse_unknown
@@ -109,16 +110,29 @@ class Chats(Templates):
             raise ValueError(f"`{place}`: continue_final_message is {asked['continue_final_message']!r}; give True.")
         if asked["add_generation_prompt"]:
             _check_prompt(place, conversations)
+        asked = {**asked, "tools": _tools(place, asked["tools"])}
+        laid = self._encoded_one_by_one(conversations, asked, mask, allow_urls)
+        return laid if tokenize else laid._replace(texts=self._texts(laid.ids, False, False))
+
+    def _encoded_one_by_one(
+        self, conversations: Sequence[Any], asked: Mapping[str, Any], mask: bool, allow_urls: bool
+    ) -> Laid:
+        """Conversations as ids; the plan of each is gone before the next, so that the garbage collector finds few."""
         laid, weights = Laid([], [], [], [], []), self.mode == "finetuning"
-        for conversation in conversations:  # one by one: what is kept of each is a list, and the collector scans few
-            request = _request(conversation, asked, weights)
-            found = self.tokenizer.encode_chat_completion(request, allow_urls=allow_urls)
+        encode = self.tokenizer.encode_chat_completion
+        for conversation in conversations:
+            try:
+                found = encode(_request(conversation, asked, weights), allow_urls=allow_urls)
+            except (MistralTokError, ValueError) as error:
+                if len(conversations) > 1:
+                    error.add_note(f"This was in conversation {len(laid.ids)}.")
+                raise
             laid.ids.append(found.tokens)
             if mask:
                 laid.assistant_masks.append(found.assistant_mask)
             laid.images.extend(found.images)
             laid.audios.extend(found.audios)
-        return laid if tokenize else laid._replace(texts=self._texts(laid.ids, False, False))
+        return laid
 
     def _batch_of(self, done: Laid, shape: Shape, kind: str | None, single: bool, return_dict: bool, mask: bool) -> Any:
         """The ids of conversations brought into shape."""
@@ -204,7 +218,7 @@ def _request(conversation: Any, asked: Mapping[str, Any], weights: bool) -> Any:
     if messages is not None:
         request: dict[str, Any] = {"messages": messages}
         if tools is not None:
-            request["tools"] = [_tool(tool) for tool in tools]
+            request["tools"] = tools
         if go_on:
             request["continue_final_message"] = True
         if effort is not None:
@@ -229,14 +243,30 @@ def _dicts(conversation: Sequence[Any]) -> list[dict[str, Any]] | None:
     return messages
 
 
-def _tool(tool: Any) -> Any:
+def _tools(place: str, tools: Any) -> list[Any] | None:
+    """Tools as dicts in OpenAI's format, once for all conversations.
+
+    Raises:
+        ValueError: they are no list, or one is neither a dict nor a function nor a tool of mistral-common or ours.
+
+    """
+    if tools is None:
+        return None
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Iterable):
+        raise ValueError(f"`{place}`: tools is {tools!r:.60}; expected a list of dicts or functions.")
+    return [_tool(f"`{place}`: tools[{i}]", tool) for i, tool in enumerate(tools)]
+
+
+def _tool(where: str, tool: Any) -> Any:
     if isinstance(tool, Mapping):
         return tool
     if callable(tool):
         from mistral_tok.chat.tools import tool_from_callable
 
         return tool_from_callable(tool)
-    return tool.to_openai()
+    if hasattr(tool, "to_openai"):
+        return tool.to_openai()
+    raise ValueError(f"{where} is {tool!r:.60}; expected a dict, a function or a Tool.")
 
 
 def _media(done: Laid, kind: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, cast
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -39,6 +39,10 @@ class ValidationMode(StrEnum):
     finetuning = "finetuning"
     test = "test"
     agnostic = "agnostic"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"`mode` is {value!r}; expected one of {[mode.value for mode in cls]}.")
 
 
 class SpecialTokenPolicy(StrEnum):

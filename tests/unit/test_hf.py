@@ -105,6 +105,7 @@ def test_what_does_not_fit_comes_as_windows() -> None:
         (lambda t: t(None), "of type NoneType"),
         (lambda t: t([[1], [None]]), "numbers of type int"),
         (lambda t: t([["a"]]), "numbers of type int"),
+        (lambda t: t([("a", "b")]), r"item 0, \('a', 'b'\), holds texts"),
         (lambda t: t("a", padding="most"), "padding is 'most'"),
         (lambda t: t("a", truncation="only_first"), "no pairs"),
         (lambda t: t("a", truncation="zz"), "truncation is 'zz'"),
@@ -129,6 +130,8 @@ def test_what_does_not_fit_comes_as_windows() -> None:
             lambda t: t.apply_chat_template(CHAT, continue_final_message="thought"),
             "continue_final_message is 'thought'",
         ),
+        (lambda t: t.apply_chat_template(CHAT, tools="f"), "tools is 'f'"),
+        (lambda t: t.apply_chat_template(CHAT, tools=[3]), r"tools\[0\] is 3"),
         (lambda t: t.apply_chat_template([]), r"conversation is \[\]"),
         (lambda t: t.apply_chat_template(CHAT[:2], add_generation_prompt=True), "continue_final_message=True"),
         (lambda t: t.apply_chat_template([CHAT, CHAT[:2]], add_generation_prompt=True), "conversation 1 ends"),
@@ -142,7 +145,7 @@ def test_what_does_not_fit_comes_as_windows() -> None:
         (lambda t: MistralCommonTokenizer.from_pretrained(bundled_path("v3"), foo=1), "from_pretrained"),
         (lambda t: MistralCommonTokenizer.from_pretrained(bundled_path("v3"), "more"), "init_inputs"),
         (lambda t: MistralCommonTokenizer(bundled_path("v3"), foo=1), r"\['foo'\] are not supported"),
-        (lambda t: MistralCommonTokenizer(bundled_path("v3"), mode="zz"), "zz"),
+        (lambda t: MistralCommonTokenizer(bundled_path("v3"), mode="zz"), "`mode` is 'zz'; expected one of"),
         (lambda t: MistralCommonTokenizer(bundled_path("v3"), model_input_names=[]), "model_input_names"),
     ],
 )
@@ -261,6 +264,13 @@ def test_the_last_message_can_be_continued(name: str) -> None:
         opened(name).apply_chat_template(CHAT, continue_final_message=True)
     with pytest.raises(ValueError, match="exclude each other"):
         opened(name).apply_chat_template(CHAT[:2], continue_final_message=True, add_generation_prompt=True)
+
+
+def test_a_batch_says_which_conversation_is_refused() -> None:
+    for bad in ([*CHAT[:2]], [{"role": "user"}], [{"role": "user", "content": [{"type": "image"}]}], []):
+        with pytest.raises((MistralCommonException, ValueError)) as caught:
+            opened().apply_chat_template([CHAT, CHAT, bad, CHAT])
+        assert caught.value.__notes__ == ["This was in conversation 2."]
 
 
 def test_tools_may_be_functions() -> None:
