@@ -89,6 +89,8 @@ class Tokenized(msgspec.Struct, gc=False, eq=False):
 
     def _media(self, part: str) -> list[Any]:
         """What the model receives of one kind: it stands in turns whose content is not simply a text."""
+        if self.tokenizer.config.get(part) is None:  # the vocabulary has none
+            return []
         rows = [row for turn, row in self.plan if type(turn.content) is not str]
         return [item.medium for row in rows for item in row if isinstance(item, Segment) and item.part == part]
 
