@@ -139,13 +139,24 @@ def places(lengths: np.ndarray, width: int, side: Side) -> np.ndarray:
     return np.asarray(columns < lengths[:, None])
 
 
+def splits_of(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Where each row begins among the values of all, and where the last ends: int64 (rows + 1,)."""
+    splits = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=splits[1:])
+    return splits
+
+
+def flat_ids(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Rows as one flat array, int64 (total,); what they hold is known to be ids or a mask and is not checked."""
+    return np.fromiter(chain.from_iterable(rows), np.int64, sum(map(len, rows)))
+
+
 def ragged(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Rows of ids as one flat array and the splits between them: int64 (total,), int64 (rows + 1,).
 
     TypeError for what is no integer.
     """
-    splits = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(row) for row in rows], out=splits[1:])
+    splits = splits_of(rows)
     flat = np.array(list(chain.from_iterable(rows)))
     if flat.size == 0:
         return np.zeros(0, np.int64), splits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mistral_tok.batch import Rows, Side, check_side, ragged, width_of
+from mistral_tok.batch import Rows, Side, check_side, flat_ids, splits_of, width_of
 from mistral_tok.chat.convert import accept
 from mistral_tok.chat.openai import continued, public
 from mistral_tok.encoding import BatchEncoding, check_tensors, torch_tensor
@@ -149,12 +149,11 @@ class Chats(Templates):
             data: dict[str, Any] = padded_lists(listed, shape, width, with_mask.attention_mask)
             data = {name: value[0] for name, value in data.items()} if single else data
         else:
-            flat, splits = ragged(done.ids)
-            rows = Rows.of(splits)
+            rows = Rows.of(splits_of(done.ids))
             rows = rows if limit is None else rows.truncated(limit, side)
-            columns: dict[str, Any] = {"input_ids": (flat, self.pad_token_id, (None, None))}
+            columns: dict[str, Any] = {"input_ids": (flat_ids(done.ids), self.pad_token_id, (None, None))}
             if mask:
-                columns["assistant_masks"] = ragged(done.assistant_masks)[0], 0, (None, None)
+                columns["assistant_masks"] = flat_ids(done.assistant_masks), 0, (None, None)
             data = laid_out(columns, rows, shape, kind, with_mask)
             data = {name: torch_tensor(value) for name, value in data.items()} if kind == "pt" else data
         if not return_dict:
