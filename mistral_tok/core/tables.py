@@ -135,7 +135,7 @@ class Tables:
         self.t.class_index = cython.cast(cython.pointer(cython.const[uint16_t]), start(sections["class_index"]))
         self.t.classes = start(sections["classes"])
         if sections["trie"]:
-            self.t.trie = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["trie"]))
+            self.set_spelling(True)
             self.t.trie_pieces = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["trie_pieces"]))
             self.t.shorter = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["shorter"]))
             self.t.pair_bits = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["pair_bits"]))
@@ -171,6 +171,12 @@ class Tables:
         if level not in simd_levels():
             raise ValueError(f"SIMD level {level!r} is not among {list(simd_levels())} of this machine.")
         self.t.simd = level
+
+    def set_spelling(self, on: bool) -> None:
+        """Choose whether words are spelt by their longest pieces, where the tables allow it, or merged, for tests."""
+        self.t.trie = cython.NULL
+        if on and self.keep["trie"]:
+            self.t.trie = cython.cast(cython.pointer(cython.const[uint32_t]), start(self.keep["trie"]))
 
     def set_window(self, symbols: int) -> None:
         """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""
