@@ -8,7 +8,7 @@
  * lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again. Addresses
  * for the full size are taken at once, memory only as it is touched, in huge pages where there are any.
  *
- * Segments are looked up in groups of up to 128, in passes: make all keys and ask for their places; look there and ask for
+ * Segments are looked up in groups of up to 256, in passes: make all keys and ask for their places; look there and ask for
  * the ids; learn those that are not known; copy the ids. No pass has a branch that could be predicted wrongly often. */
 #ifndef MISTRAL_TOK_MEMORY_H
 #define MISTRAL_TOK_MEMORY_H
@@ -65,7 +65,10 @@ static inline uint64_t mt_record_hash(const uint8_t *p, uint64_t n) {
     return mt_fold(h ^ mt_load64(p + n - 8), 0xC2B2AE3D27D4EB4Fu);
 }
 
+/* Forget everything and be small again: what comes back most lies close together then. */
 static inline void mt_forget(mt_memory *m) {
+    m->line_mask = (m->most_lines < 1024 ? m->most_lines : 1024) - 1;
+    m->index_mask = (m->most_index < 1024 ? m->most_index : 1024) - 1;
     memset(m->lines, 0, 64 * (m->line_mask + 1));
     memset(m->spilt, 0, 8 * (m->line_mask / 64 + 1));
     memset(m->index, 0, 8 * (m->index_mask + 1));
@@ -73,14 +76,12 @@ static inline void mt_forget(mt_memory *m) {
     m->entries = m->records = 0;
 }
 
-/* Begin with small tables; the logarithms say how many lines and cells and how much arena there may be. 0 without memory. */
+/* Begin small; the logarithms say how many lines and cells and how much arena there may be. Returns 0 without memory. */
 static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2) {
     uint8_t *p;
     m->most_lines = (uint64_t)1 << lines_log2;
     m->most_index = (uint64_t)1 << index_log2;
     m->arena_size = (uint64_t)1 << arena_log2;
-    m->line_mask = (m->most_lines < 1024 ? m->most_lines : 1024) - 1;
-    m->index_mask = (m->most_index < 1024 ? m->most_index : 1024) - 1;
     m->block_size = 64 * m->most_lines + m->arena_size + 64 + 8 * m->most_index + 8 * (m->most_lines / 64 + 1);
     p = (uint8_t *)mt_reserve(m->block_size, &m->block);
     if (p == NULL) return 0;
@@ -88,8 +89,7 @@ static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, 
     m->arena = p + 64 * m->most_lines;
     m->index = (uint64_t *)(m->arena + m->arena_size + 64);
     m->spilt = m->index + m->most_index;
-    m->arena_used = 8;
-    m->entries = m->records = 0;
+    mt_forget(m);
     return 1;
 }
 

@@ -92,8 +92,6 @@ static inline uint32_t mt_trie_word(const mt_tables *t, const uint8_t *p, uint32
 
 #define MT_PIECES 16 /* of a word at most */
 
-#define MT_PIECES 16 /* of a word at most */
-
 typedef struct {
     const uint8_t *p;
     uint32_t n, at, k; /* bytes in all, bytes and pieces that are settled; n is 0 for a word to be merged */

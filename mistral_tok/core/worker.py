@@ -62,13 +62,13 @@ class Worker:
         self.scanner = scanner
         self.cuts = cuts
         self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
-        lines: int = table_bytes // 2 // 64
-        cells: int = table_bytes // 16 // 8
+        lines: int = table_bytes // 4 // 64
+        cells: int = table_bytes // 8 // 8
         enough: cython.bint = mt_memory_start(
             cython.address(self.m),
             max(2, lines.bit_length() - 1),
             max(4, cells.bit_length() - 1),
-            min(27, max(10, (table_bytes // 4).bit_length() - 1)),
+            min(27, max(10, (table_bytes // 2).bit_length() - 1)),
         )
         if self.singles == cython.NULL or not enough:
             raise MemoryError("No memory for an encoder's tables.")
