@@ -31,7 +31,7 @@ _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
 _STRICT = {"strict": True, "replace": False}
 _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
-TABLE_BYTES = 8 << 20
+TABLE_BYTES = 16 << 20
 """Default bound, in bytes, of the tables in which one thread remembers what segments encode to."""
 
 MAX_TABLE_BYTES = 1 << 36
