@@ -11,15 +11,14 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.libc.string import memchr, memcmp, memcpy
+from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     mt_list,
     mt_text,
     mt_text_mostly_ascii,
-    mt_text_room,
-    mt_text_utf8,
 )
+from cython.cimports.mistral_tok.core.reader import Place, Reader
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
@@ -27,13 +26,8 @@ COMPILED: bool = cython.compiled
 
 LONG = cython.declare(cython.Py_ssize_t, 1 << 20)  # characters from which a text is encoded step by step
 UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
-NO_LIMIT = cython.declare(int64_t, 1 << 62)
 STEP = cython.declare(int64_t, 1 << 18)  # ids that a long text is encoded at a time, so that they stay in the cache
 KEPT_IDS = cython.declare(uint64_t, 1 << 22)  # ids that a worker's buffer may keep between calls
-
-
-# How far a text is encoded: a part between user-defined pieces, what of it is done, and the piece that follows or −1.
-Place = cython.struct(start=uint64_t, size=uint64_t, done=uint64_t, mark=cython.int)
 
 
 @cython.cfunc
@@ -68,45 +62,23 @@ class Encoder:
 
     tables: Tables
     scanner: cython.int
-    prefix: cython.int
-    every: cython.bint
+    reader: Reader
     splitter: object
     pool: list
     ints: list
     cuts: cython.bint
     table_bytes: object
-    marks: cython.pointer(uint32_t)
-    mark_count: cython.int
-    mark_first: cython.int
 
-    def __cinit__(self):
-        self.marks = cython.NULL
-
-    def __init__(
-        self, image, scanner: int, prefix: int, splitter: object, every: bool, table_bytes: int
-    ):
+    def __init__(self, image, scanner: int, prefix: int, splitter: object, every: bool, table_bytes: int):
         self.tables = image.tables
         self.scanner = scanner
-        self.prefix = prefix
         self.splitter = splitter
-        self.every = every
         self.cuts = scanner != 0 and not image.meta["whole_pieces"]
         self.table_bytes = table_bytes
         self.pool = []
         self.ints = []
-        defined = memoryview(image.sections["user_defined"]).cast("B").cast("I")
-        self.mark_count = len(defined)
-        self.marks = cython.cast(cython.pointer(uint32_t), malloc(4 * (self.mark_count + 1)))
-        if self.marks == cython.NULL:
-            raise MemoryError("No memory for the list of user-defined pieces.")
-        firsts = set()
-        for i in range(self.mark_count):
-            self.marks[i] = defined[i]
-            firsts.add(self.tables.t.blob[self.tables.t.offsets[defined[i]]])
-        self.mark_first = firsts.pop() if len(firsts) == 1 else -1
-
-    def __dealloc__(self):
-        free(self.marks)
+        defined = list(memoryview(image.sections["user_defined"]).cast("B").cast("I"))
+        self.reader = Reader(self.tables, defined, prefix, every)
 
     def encode(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> list:
         """Return the ids of a text as a list, `head` before and `tail` after it where they are not negative."""
@@ -168,10 +140,10 @@ class Encoder:
         place: Place
         held = text if text.isascii() else text.encode()  # UTF-8 that is not left in the string for good
         p: bytes_p = utf8(held, cython.address(n))
-        self.begin(p, n, cython.address(place))
+        self.reader.begin(p, n, cython.address(place))
         while True:
             with cython.nogil:
-                k = self.advance(worker, p, n, cython.address(place), STEP, 0)
+                k = self.reader.advance(worker, p, n, cython.address(place), STEP, 0)
             if k < 0:
                 raise MemoryError(f"No memory to encode a text of {n} bytes.")
             if k == 0:
@@ -295,7 +267,7 @@ class Encoder:
                     k = -1
                 for i in range(count):
                     if k >= 0:
-                        k = self.one(worker, found + i, head, tail, k)
+                        k = self.reader.one(worker, found + i, head, tail, k)
                         found[i].size = k
             for i in range(count):
                 if found[i].size < 0:
@@ -316,10 +288,10 @@ class Encoder:
             return self.append_split(worker, text, head, tail, k)
         look(text, cython.address(found))
         if found.size < UNLOCK:
-            k = self.one(worker, cython.address(found), head, tail, k)
+            k = self.reader.one(worker, cython.address(found), head, tail, k)
         else:
             with cython.nogil:
-                k = self.one(worker, cython.address(found), head, tail, k)
+                k = self.reader.one(worker, cython.address(found), head, tail, k)
         if k < 0:
             self.fail(text, k)
         return k
@@ -362,129 +334,6 @@ class Encoder:
             worker.ids[k] = tail
             k += 1
         return k
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def one(
-        self,
-        worker: Worker,
-        text: cython.pointer(mt_text),
-        head: int32_t,
-        tail: int32_t,
-        k: int64_t,
-    ) -> int64_t:
-        """Append the ids of one text; −1 without memory, or for half a surrogate pair."""
-        place: Place
-        p: bytes_p = cython.cast(bytes_p, text.data)
-        size: int64_t = text.size
-        n: uint64_t
-        if text.kind:
-            if not worker.reserve_utf8(mt_text_room(text)):
-                return -1
-            size = mt_text_utf8(text, worker.utf8)
-            if size < 0:
-                return -1
-            p = worker.utf8
-        n = size
-        self.begin(p, n, cython.address(place))
-        if not worker.reserve(k + 1):
-            return -1
-        if head >= 0:
-            worker.ids[k] = head
-            k += 1
-        k = self.advance(worker, p, n, cython.address(place), NO_LIMIT, k)
-        if k >= 0 and tail >= 0:
-            if not worker.reserve(k + 1):
-                return -1
-            worker.ids[k] = tail
-            k += 1
-        return k
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def begin(self, p: bytes_p, n: uint64_t, place: cython.pointer(Place)) -> cython.void:
-        place.start = 0
-        self.next_span(p, n, place)
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def next_span(self, p: bytes_p, n: uint64_t, place: cython.pointer(Place)) -> cython.void:
-        """Find where the text from `place.start` on meets a user-defined piece."""
-        place.done = 0
-        place.size = n - place.start
-        place.mark = -1
-        if self.mark_count:
-            place.mark = self.find_mark(p + place.start, n - place.start, cython.address(place.size))
-
-    @cython.cfunc
-    @cython.inline
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def wants_prefix(self, p: bytes_p, n: uint64_t) -> cython.bint:
-        if self.prefix == 2 and n > 0:
-            return p[0] != 32 and not (n > 2 and p[0] == 0xE2 and p[1] == 0x96 and p[2] == 0x81)
-        return self.prefix == 1
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def advance(
-        self, worker: Worker, p: bytes_p, n: uint64_t, place: cython.pointer(Place), limit: int64_t, k: int64_t
-    ) -> int64_t:
-        """Append ids from `place` on until there are about `limit`; user-defined pieces stand between the texts."""
-        prefix: cython.bint
-        end: uint64_t
-        while 0 <= k < limit:
-            if place.done < place.size:
-                prefix = place.done == 0 and (place.start == 0 or self.every)
-                prefix = prefix and self.wants_prefix(p + place.start, place.size)
-                k = worker.encode(p + place.start, place.size, cython.address(place.done), prefix, limit, k)
-                continue
-            if place.mark < 0:
-                break
-            if place.start == 0 and place.size == 0 and self.prefix == 1 and not self.every:
-                end = 0
-                k = worker.encode(
-                    cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, cython.address(end), False, limit, k
-                )
-            if k < 0 or not worker.reserve(cython.cast(uint64_t, k) + 1):
-                return -1
-            worker.ids[k] = cython.cast(int32_t, self.marks[place.mark])
-            k += 1
-            end = self.tables.t.offsets[self.marks[place.mark] + 1] - self.tables.t.offsets[self.marks[place.mark]]
-            place.start += place.size + end
-            self.next_span(p, n, place)
-        return k
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def find_mark(self, p: bytes_p, n: uint64_t, at: cython.pointer(uint64_t)) -> cython.int:
-        """Find the first user-defined piece and set `at[0]` to its place; −1 and the end of the text for none."""
-        i: cython.int
-        offset: uint32_t
-        size: uint32_t
-        found: cython.pointer(cython.void)
-        at[0] = 0
-        while at[0] < n:
-            if self.mark_first >= 0:
-                found = cython.cast(cython.pointer(cython.void), memchr(p + at[0], self.mark_first, n - at[0]))
-                if found == cython.NULL:
-                    break
-                at[0] = cython.cast(bytes_p, found) - p
-            for i in range(self.mark_count):
-                offset = self.tables.t.offsets[self.marks[i]]
-                size = self.tables.t.offsets[self.marks[i] + 1] - offset
-                if size <= n - at[0] and memcmp(self.tables.t.blob + offset, p + at[0], size) == 0:
-                    return i
-            at[0] += 1
-        at[0] = n
-        return -1
 
     def rows(self, rows: list, head: cython.int, ends: list) -> list:
         """Return `head` and the ids of all rows as one list; add to `ends` where the ids of each row end.

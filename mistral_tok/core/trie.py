@@ -36,7 +36,7 @@ BEHIND = cython.declare(uint32_t, 4096)  # cells behind the last one that are tr
 
 @cython.cfunc
 def last_merge(t: cython.pointer(mt_tables), piece: uint32_t) -> uint64_t:
-    """Return the halves of a piece and the order of their rule, as trie.h wants them; 0 where merging does not end in it."""
+    """Return the halves of a piece and the order of their rule, as trie.h wants them; 0 where it is no result."""
     w: mt_word
     middle: uint32_t = 0
     left: uint32_t = 0
@@ -278,9 +278,10 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
         piece = order[i]
         while count:
             size = size_of(t, above[count - 1])
-            if size < size_of(t, piece) and memcmp(
-                t.blob + t.offsets[above[count - 1]], t.blob + t.offsets[piece], size
-            ) == 0:
+            if (
+                size < size_of(t, piece)
+                and memcmp(t.blob + t.offsets[above[count - 1]], t.blob + t.offsets[piece], size) == 0
+            ):
                 found[piece] = size << 21 | above[count - 1]
                 break
             count -= 1
@@ -290,7 +291,7 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
 
 
 def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
-    """Tell whether every cell leads inside the trie, every piece is one, and halves are of lower order than the whole."""
+    """Tell whether cells lead inside the trie, pieces are pieces, and halves are of lower order than the whole."""
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     if len(cells) % 1024 or len(cells) < 2048 or len(cells) != len(pieces):
         return False
