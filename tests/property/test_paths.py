@@ -21,8 +21,8 @@ from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, 
 from mistral_tok import Tokenizer
 
 LIMITS = (8, 12, 15, 16, 31, 32, 48, 64, 128, 256)
-"""Bytes of a key's word, of what has an entry, is cut, and is looked up with others, of the short merge, of masks, and of
-what is remembered."""
+"""Bytes of a key's word, of what has an entry, is cut, is looked up with others, is merged at once, fills a mask, and is
+remembered."""
 
 COUNTS = (31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 513)
 """Segments around what is looked up at once, and what is cut at once."""
