@@ -21,7 +21,7 @@ from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, 
 from mistral_tok import Tokenizer
 
 LIMITS = (8, 12, 15, 16, 31, 32, 48, 64, 128, 256)
-"""Bytes of a key's word, of what has an entry, is cut, is looked up with others, is merged at once, fills a mask, and is
+"""Bytes of a key's word, of what has an entry, is cut, is looked up with others, is merged at once, fills a mask, is
 remembered."""
 
 COUNTS = (31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 513)
