@@ -218,7 +218,7 @@ def test_transformers_text_streamer(capsys: pytest.CaptureFixture[str]) -> None:
         ({"eos_token_id": "2"}, "stop_token_ids"),
         ({"attention_mask": torch.ones(1, 3)}, "attention_mask"),
     ],
-    ids=str,
+    ids=lambda given: " ".join(given) if isinstance(given, dict) else given,
 )
 def test_refusals(options: dict[str, Any], match: str) -> None:
     with pytest.raises(GenerateError, match=match):

@@ -83,6 +83,22 @@ def counted() -> list[str]:
     ]
 
 
+@cache
+def mostly_ascii() -> list[str]:
+    """Strings of one and two bytes a character with few that are not ASCII, at every place around a block and a sample."""
+    plain = "It was the best of times, it was the worst of times; " * 8
+    texts = []
+    for odd, at in product(
+        ("é", "ÿ", "“", "я", "日", "é日", "日“é"), (0, 1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 255, 256, 257)
+    ):
+        texts += [plain[:at] + odd + plain[at : at + by] for by in (0, 1, 14, 15, 16, 17, 300)]
+    return (
+        texts
+        + [plain.replace("t", odd) for odd in "é日"]
+        + [plain.replace(" ", "é", 20), plain[:16] + "é" * 300 + plain]
+    )
+
+
 def every_way(found: Tokenizer, text: str) -> list[list[int]]:
     """The ids of a text by every call that gives some."""
     joined, splits = found.encode_ragged([text, text])
@@ -118,6 +134,21 @@ def test_every_call_around_every_limit(name: str, level: int | None) -> None:
             row = tokenizer(name).encode(text)
             assert every_way(tokenizer(name), text) == [row] * 7
             assert tokenizer(name).count(text) == len(row)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_strings_that_are_mostly_ascii(name: str) -> None:
+    """Their UTF-8 is made by the core; a string that has it already is read as it is, and half a pair is refused."""
+    assert_official(name, mostly_ascii())
+    for text in mostly_ascii()[::9]:
+        row = tokenizer(name).encode(text)
+        assert row == tokenizer(name).encode_ragged([text])[0].tolist() == tokenizer(name).encode_array(text).tolist()
+        assert tokenizer(name).decode(row) == text
+        for broken in (text + "\ud800", "\udfff" + text, text[:20] + "\ud83d" + text[20:]):
+            with pytest.raises(ValueError, match="surrogate"):
+                tokenizer(name).encode(broken)
+            with pytest.raises(ValueError, match="surrogate"):
+                tokenizer(name).encode_batch([text, broken])
 
 
 @cache
