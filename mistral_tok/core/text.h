@@ -19,9 +19,14 @@ typedef struct {
 
 /* Is this string to be converted here? Then `text` says what it holds. */
 static inline int mt_text_mostly_ascii(PyObject *held, mt_text *text) {
-    const int kind = (int)PyUnicode_KIND(held);
-    const Py_ssize_t size = PyUnicode_GET_LENGTH(held), seen = size < MT_SAMPLE ? size : MT_SAMPLE;
-    Py_ssize_t others = 0;
+    int kind;
+    Py_ssize_t size, seen, others = 0;
+#if PY_VERSION_HEX < 0x030C0000
+    if (!PyUnicode_IS_READY(held)) return 0;
+#endif
+    kind = (int)PyUnicode_KIND(held);
+    size = PyUnicode_GET_LENGTH(held);
+    seen = size < MT_SAMPLE ? size : MT_SAMPLE;
     if (PyUnicode_IS_ASCII(held) || kind > 2 || ((PyCompactUnicodeObject *)held)->utf8 != NULL) return 0;
     text->data = PyUnicode_DATA(held);
     text->size = size;

@@ -85,7 +85,7 @@ def counted() -> list[str]:
 
 @cache
 def mostly_ascii() -> list[str]:
-    """Strings of one and two bytes a character with few that are not ASCII, at every place around a block and a sample."""
+    """Strings of one and two bytes a character with few beyond ASCII, at every place around a block and a sample."""
     plain = "It was the best of times, it was the worst of times; " * 8
     texts = []
     for odd, at in product(
