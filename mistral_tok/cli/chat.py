@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mistral_tok.cli.common import decoded
 from mistral_tok.cli.generation import chosen, generation_options
 from mistral_tok.cli.models import offered, open_pipeline
 
@@ -29,4 +30,4 @@ def command(model: str | None, system: str | None, device: str | None, dtype: st
     if sys.stdin.isatty():
         chat.talk()
     else:
-        chat.read(sys.stdin)
+        chat.read(decoded(sys.stdin.buffer))

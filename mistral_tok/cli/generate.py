@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from mistral_tok.cli.common import json_option, put_json, texts_options
-from mistral_tok.cli.generation import Screen, chosen, generation_options, last_line_off, with_system
+from mistral_tok.cli.generation import Screen, apart, chosen, generation_options, last_line_off, with_system
 from mistral_tok.cli.models import open_pipeline
 
 
@@ -46,7 +46,7 @@ def command(
             raise InvalidRequestException("The message is empty; give a text, or write one to standard input.")
         with pipe(text if raw else with_system(system, text), stream=True, **given) as events:
             screen.begin()
-            for event in events:
+            for event in apart(events):
                 put_json(msgspec.to_builtins(event)) if as_json else screen.show(event)
         if not as_json:
             screen.end()

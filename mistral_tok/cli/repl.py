@@ -55,6 +55,9 @@ class Chat:
             except EOFError:
                 click.echo()
                 return
+            except UnicodeDecodeError:
+                click.secho("mistral-tok: error: that was not UTF-8; set the terminal to it.", err=True, fg="red")
+                continue
             try:
                 self.line(line)
             except (MistralTokError, ValueError, RuntimeError, OSError, click.ClickException) as error:

@@ -241,7 +241,7 @@ def _split(inputs: Any) -> tuple[list[Any], bool]:
     """The texts and conversations, and whether it is one alone."""
     if isinstance(inputs, str):
         return [inputs], True
-    if not isinstance(inputs, Sequence):
+    if not isinstance(inputs, Sequence) or isinstance(inputs, bytes | bytearray):
         raise InvalidRequestException(
             f"The input is of type {type(inputs).__name__}; give a text, a conversation, or a list of either."
         )

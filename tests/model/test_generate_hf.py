@@ -236,7 +236,10 @@ def test_what_asks_for_nothing_is_no_error() -> None:
     expected = model.generate(ids)
     nothing: dict[str, Any] = dict.fromkeys(SWITCHES, None) | NUMBERS | dict.fromkeys(NUMBERS, None)
     assert torch.equal(model.generate(ids, **nothing), expected)
-    assert torch.equal(model.generate(ids, **NUMBERS, **dict.fromkeys(SWITCHES, False)), expected)
+    for no in (False, [], ()):
+        assert torch.equal(model.generate(ids, **NUMBERS, **dict.fromkeys(SWITCHES, no)), expected)
+    model.generation_config = {"pad_token_id": -1, "eos_token_id": -1}
+    assert torch.equal(model.generate(ids), expected)
 
 
 def test_every_field_of_generation_config_is_known() -> None:
