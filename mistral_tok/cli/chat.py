@@ -26,7 +26,7 @@ def command(model: str | None, system: str | None, device: str | None, dtype: st
     if model is None and sys.stdin.isatty() and sys.stdout.isatty():
         click.echo(f"Which model? There are {offered()}.")
         model = click.prompt("--model")
-    chat = Chat(open_pipeline(model, device, dtype), given, system)
+    chat = Chat(open_pipeline(model, device, dtype, given.get("tools")), given, system)
     if sys.stdin.isatty():
         chat.talk()
     else:

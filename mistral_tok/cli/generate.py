@@ -39,7 +39,7 @@ def command(
     if raw and (system is not None or options["tools_file"]):
         raise click.UsageError("--raw goes on with a text; --system and --tools are for messages.")
     given = chosen(**options)
-    pipe = open_pipeline(model, device, dtype)
+    pipe = open_pipeline(model, device, dtype, given.get("tools"))
     screen = Screen(text_only=True)
     for text in [last_line_off(text) for text in each_text(texts, files)]:
         if not raw and not text.strip():

@@ -23,7 +23,7 @@ from mistral_tok.cli import models
 from mistral_tok.cli.repl import Chat
 from mistral_tok.pipelines import pipeline
 
-from .places import KNOWN, ROOT, TINY
+from .places import KNOWN, ROOT, TINY, write_hugging_face
 
 CAPITAL, GREETING, WEATHER = (KNOWN[name]["messages"] for name in ("capital", "greeting", "weather"))
 TOOLS = '''
@@ -243,6 +243,17 @@ def test_what_tools_print_is_no_part_of_the_answer(call: Call, tmp_path: Path) -
     assert (code, err) == (0, "looking\n") and all(json.loads(line) for line in out.splitlines())
 
 
+def test_a_template_without_tools_is_told_of(call: Call, tools: str, tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "plain")
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    asked = ("generate", "--model", str(folder), "--max-new-tokens", "1", "x")
+    assert call(*asked, "--tools", tools)[::2] == (
+        0,
+        "mistral-tok: plain is told of no tools: its template has none.\n",
+    )
+    assert call(*asked)[2] == ""
+
+
 def test_generate_events(call: Call, tools: str) -> None:
     code, out, _ = call("generate", "--model", "tiny", "--tools", tools, "--json", WEATHER[0]["content"])
     events = [json.loads(line) for line in out.splitlines()]
@@ -431,6 +442,21 @@ def test_an_error_leaves_the_conversation_as_it_was(pipe: Any) -> None:
     with pytest.raises(ValueError, match="top_p"):
         chat.answer("Hello")
     assert chat.messages == []
+
+
+def test_a_line_that_is_no_text_does_not_end_the_talk(pipe: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    lines = iter([UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "no"), "/system", EOFError()])
+
+    def said(prompt: str) -> str:
+        line = next(lines)
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+    monkeypatch.setattr("builtins.input", said)
+    Chat(pipe, {}).talk()
+    found = capsys.readouterr()
+    assert "not UTF-8" in found.err and "There is no system prompt." in found.out
 
 
 def test_a_terminal_is_not_controlled_by_a_model(capsys: pytest.CaptureFixture[str]) -> None:
