@@ -126,11 +126,10 @@ class TextGenerationPipeline:
         as they grow, and a Finish. `stop_strings` end an answer where its text has one; neither they nor what follows
         is given out. `tools` are Python functions or JSON schemas. Calls are held against the schemas; `run_tools` runs
         functions, with arguments of the types that their hints say, and lets the model go on, at most `max_rounds`
-        times. What they raise, and arguments that do not fit,
-        the model is told as the result. Results that leave it no positions end the conversation: they are its last
-        messages, and the Finish is one of "length" without tokens. A conversation that ends with the assistant's
-        message is continued, unless `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of
-        the request, or variables of the template.
+        times. What they raise, and arguments that do not fit, the model is told as the result. Results that leave it no
+        positions end the conversation: they are its last messages, and the Finish is one of "length" without tokens. A
+        conversation that ends with the assistant's message is continued, unless `continue_final_message` is False.
+        `tokenizer_encode_kwargs` are further fields of the request, or variables of the template.
 
         Raises:
             InvalidRequestException: an argument or an option is none, or an image was given.
