@@ -113,6 +113,14 @@ def test_an_assistant_message_is_continued(tiny: TextGenerationPipeline, begun: 
         assert whole[1] == answer("capital")
 
 
+def test_an_empty_message_is_begun(tiny: TextGenerationPipeline, folder: Path) -> None:
+    asked = ASKED["capital"]
+    for pipe in (tiny, pipeline(model=folder, device="cpu")):
+        answer = pipe(asked)
+        for content in ("", None, []):
+            assert pipe([*asked, {"role": "assistant", "content": content}]) == answer
+
+
 @pytest.mark.parametrize("begun", ["The\n", "é", "The \U0001f30dé"])
 def test_a_text_that_ends_in_byte_pieces_is_not_said_twice(
     tiny: TextGenerationPipeline, folder: Path, begun: str
