@@ -21,6 +21,7 @@ from cli_support import SCRIPT, Call
 
 from mistral_tok.cli import models
 from mistral_tok.cli.repl import Chat
+from mistral_tok.errors import MistralTokError
 from mistral_tok.pipelines import pipeline
 
 from .places import KNOWN, ROOT, TINY, write_hugging_face
@@ -398,6 +399,23 @@ def test_lines_that_cannot_be_done(pipe: Any, tmp_path: Path, line: str) -> None
     with pytest.raises((click.ClickException, OSError)):
         chat.line(line.format(bad=tmp_path / "bad", odd=tmp_path / "odd"))
     assert chat.messages == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "bob", "content": "Hi"},
+        {"role": "user", "content": 5},
+        {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]},
+    ],
+)
+def test_a_conversation_that_cannot_go_on_is_not_loaded(pipe: Any, tmp_path: Path, message: dict[str, Any]) -> None:
+    (tmp_path / "bad.json").write_text(json.dumps([message]))
+    chat = Chat(pipe, {})
+    chat.messages = CAPITAL[:2]
+    with pytest.raises(MistralTokError, match=r"messages|content"):
+        chat.line(f"/load {tmp_path / 'bad.json'}")
+    assert chat.messages == CAPITAL[:2]
 
 
 class Interrupted:
