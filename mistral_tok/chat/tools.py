@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, get_type_hints
 
-import msgspec
-
 from mistral_tok.chat.docstrings import Docstring, parse_docstring, take_choices
+from mistral_tok.chat.hinted import hinted
 from mistral_tok.chat.hints import HintError, Schema, hint_schema
 from mistral_tok.errors import InvalidFunctionCallException, InvalidToolException, InvalidToolSchemaException
 
@@ -91,12 +90,10 @@ def validate_arguments(schema: Mapping[str, Any], arguments: str | Mapping[str, 
 
 
 def python_arguments(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """What to call a function with, by position and by name: JSON values made what its type hints say.
+    """What to call a function with, by position and by name: arguments that fit its schema, as its type hints say.
 
-    Objects become dataclasses or pydantic models, strings members of an Enum, arrays sets and tuples. A hint that
-    msgspec does not know, as a union of two classes, leaves the value as it is.
-
-    Raises InvalidFunctionCallException for a value that the schema lets pass and the type does not.
+    Objects become dataclasses or pydantic models, strings members of an Enum, arrays sets and tuples. What their
+    constructors raise is raised here.
     """
     _, parameters, _, function = _inspect(fn)
     positional: list[Any] = []
@@ -104,38 +101,15 @@ def python_arguments(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> tu
     for parameter in parameters:
         if parameter.name in named:
             hint = _resolved(function, parameter.name, parameter.annotation)
-            named[parameter.name] = _converted(parameter.name, named[parameter.name], hint)
+            named[parameter.name] = hinted(named[parameter.name], hint, _fits)
         if parameter.kind is parameter.POSITIONAL_ONLY:
             positional.append(named.pop(parameter.name, parameter.default))
     return positional, named
 
 
-def _converted(name: str, value: Any, hint: Any) -> Any:
-    try:
-        try:
-            return msgspec.convert(value, hint, str_keys=True, dec_hook=_model)
-        except msgspec.ValidationError:
-            return msgspec.convert(_whole(value), hint, str_keys=True, dec_hook=_model)
-    except msgspec.ValidationError as error:
-        raise InvalidFunctionCallException(f"$.{name}: {error}") from error
-    except (TypeError, NotImplementedError):
-        return value
-
-
-def _model(kind: Any, value: Any) -> Any:
-    """A pydantic model, of whose kind msgspec knows nothing."""
-    if not hasattr(kind, "model_validate"):
-        raise NotImplementedError
-    return kind.model_validate(value)
-
-
-def _whole(value: Any) -> Any:
-    """A value with 2 for 2.0, which JSON schema takes for an integer, too."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return {key: _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
+def _fits(schema: Schema, value: Any) -> bool:
+    valid: bool = _validator_class()(schema).is_valid(value)
+    return valid
 
 
 def _inspect(fn: Callable[..., Any]) -> tuple[str, list[inspect.Parameter], Docstring, Callable[..., Any]]:

@@ -242,7 +242,7 @@ class Place:
         ('{"place": {"city": "Paris", "days": [1, 2.0]}}', "Place(city='Paris', days={1, 2}) 3 Unit.CELSIUS None"),
         ('{"place": {"city": "P", "days": []}, "n": 4.0, "unit": "C", "span": [1, 2]}',
          "Place(city='P', days=set()) 4 Unit.CELSIUS (1, 2)"),
-        ('{"place": {"city": "Paris", "days": []}, "span": [1]}', "Expected `array` of length 2"),
+        ('{"place": {"city": "Paris", "days": []}, "span": [1]}', "ValueError: there are 1 items, and must be 2"),
         ('{"place": {"city": "Paris"}}', "'days' is a required property"),
         ('{"place": {"city": "", "days": []}}', "no city"),
     ],
