@@ -44,11 +44,12 @@ IGNORED = (
     *("early_stopping", "length_penalty", "low_memory", "compile_config", "disable_compile"),
     *("max_matching_ngram_size", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule"),
     *("assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind", "generation_kwargs"),
+    "tokenizer",
 )
 """Ids that the prompt has already, notes of whoever wrote the file, and details of what is refused below."""
 
 SWITCHES = (
-    *("max_time", "stop_strings", "tokenizer", "use_mtp", "cache_config", "max_cache_len", "top_h"),
+    *("max_time", "stop_strings", "use_mtp", "cache_config", "max_cache_len", "top_h"),
     *("bad_words_ids", "renormalize_logits", "forced_bos_token_id", "forced_eos_token_id"),
     *("remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens"),
     *("begin_suppress_tokens", "sequence_bias", "token_healing", "watermarking_config", "output_attentions"),
@@ -119,8 +120,9 @@ def _merge(model: MistralForCausalLM, given: Any, keywords: Mapping[str, Any]) -
     for source in (stored, _as_mapping(given), keywords):
         merged |= {name: value for name, value in source.items() if value is not None}
     merged |= {name: None for name in OFF_BY_NONE if name in keywords and keywords[name] is None}
-    for name in merged.keys() - {*SAME, *TRANSLATED, *IGNORED}:
-        _refuse(name, merged.pop(name))
+    for name, value in merged.items():
+        if name not in (*SAME, *TRANSLATED, *IGNORED):
+            _refuse(name, value)
     return merged
 
 
