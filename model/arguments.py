@@ -109,6 +109,9 @@ class Options:
                 above = -math.inf
             if not (value is None and name in ("top_p", "min_p")) and not _between(value, above, most):
                 raise GenerateError(f"{name} is {value!r}; it must be {hint}.")
+        for name in ("do_sample", "return_logprobs"):
+            if getattr(self, name) not in (True, False, None):
+                raise GenerateError(f"{name} is {getattr(self, name)!r}; it must be True or False.")
         if self.min_new_tokens > self.max_new_tokens:
             raise GenerateError(
                 f"min_new_tokens is {self.min_new_tokens}, and max_new_tokens {self.max_new_tokens}; make it no larger."

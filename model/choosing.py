@@ -25,14 +25,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .processors import Processor, Temperature, TopK
+from .processors import COLDEST, Processor, Temperature, TopK
 from .sampling import INVALID, NO_IDS, Numbers, draw, drawn, largest
 
 FEW = 8
 """Times that what `TopK` keeps must fit into the vocabulary to be looked at by itself."""
-
-COLDEST = 1e-6
-"""Logits divided by less may be beyond all numbers, of which PyTorch says nothing, and NumPy warns."""
 
 GROUPS = 256
 """Least number of groups whose largest logits bound what `TopK` keeps; there are four times as many as it keeps."""

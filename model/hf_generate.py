@@ -44,11 +44,12 @@ IGNORED = (
     *("early_stopping", "length_penalty", "low_memory", "compile_config", "disable_compile"),
     *("max_matching_ngram_size", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule"),
     *("assistant_confidence_threshold", "assistant_lookbehind", "target_lookbehind", "generation_kwargs"),
+    "tokenizer",
 )
 """Ids that the prompt has already, notes of whoever wrote the file, and details of what is refused below."""
 
 SWITCHES = (
-    *("max_time", "stop_strings", "tokenizer", "use_mtp", "cache_config", "max_cache_len", "top_h"),
+    *("max_time", "stop_strings", "use_mtp", "cache_config", "max_cache_len", "top_h"),
     *("bad_words_ids", "renormalize_logits", "forced_bos_token_id", "forced_eos_token_id"),
     *("remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens"),
     *("begin_suppress_tokens", "sequence_bias", "token_healing", "watermarking_config", "output_attentions"),
@@ -58,7 +59,7 @@ SWITCHES = (
     *("prefix_allowed_tokens_fn", "synced_gpus", "assistant_model", "custom_generate", "negative_prompt_ids"),
     *("negative_prompt_attention_mask", "trust_remote_code", "position_ids", "inputs_embeds"),
 )
-"""What is not implemented; None and False ask for nothing."""
+"""What is not implemented; None, False and an empty list ask for nothing."""
 
 NUMBERS = {
     "num_beams": 1,
@@ -119,8 +120,9 @@ def _merge(model: MistralForCausalLM, given: Any, keywords: Mapping[str, Any]) -
     for source in (stored, _as_mapping(given), keywords):
         merged |= {name: value for name, value in source.items() if value is not None}
     merged |= {name: None for name in OFF_BY_NONE if name in keywords and keywords[name] is None}
-    for name in merged.keys() - {*SAME, *TRANSLATED, *IGNORED}:
-        _refuse(name, merged.pop(name))
+    for name, value in merged.items():
+        if name not in (*SAME, *TRANSLATED, *IGNORED):
+            _refuse(name, value)
     return merged
 
 
@@ -138,7 +140,8 @@ def _as_mapping(given: Any) -> Mapping[str, Any]:
 def _refuse(name: str, value: Any) -> None:
     if name not in SWITCHES and name not in NUMBERS:
         raise GenerateError(f"{name} is no keyword of generate; is it misspelt?")
-    if value is False or (name in NUMBERS and value == NUMBERS[name]):
+    nothing = value is False or (isinstance(value, list | tuple) and not value)
+    if nothing or (name in NUMBERS and value == NUMBERS[name]):
         return
     instead = f" or at {NUMBERS[name]}" if name in NUMBERS else ""
     raise GenerateError(f"{name}={value!r} is not implemented; leave it out{instead}.")
@@ -160,6 +163,8 @@ def _translate(asked: Mapping[str, Any], columns: int, model: MistralForCausalLM
     stops = [stops] if isinstance(stops, int) else list(stops or ())
     # An id such as -1 is how some say that there is none.
     options["stop_token_ids"] = stops = [s for s in stops if not isinstance(s, int) or 0 <= s < model.config.vocab_size]
+    if isinstance(pad := options.get("pad_token_id"), int) and pad < 0:  # so do some with padding
+        del options["pad_token_id"]
     if "pad_token_id" not in options and model.config.pad_token_id is None and stops:
         options["pad_token_id"] = stops[0]
     options["prompt_lookup"] = asked.get("prompt_lookup_num_tokens", 0)

@@ -14,7 +14,7 @@ from . import hf_generate, hub, losses, weights
 from .attention import Attention, Context, check_backend, explicit_mask, prepare_mask
 from .cache import Cache, GrowingCache
 from .config import MistralConfig
-from .errors import ConfigError, ModelError
+from .errors import ConfigError, GenerateError, ModelError
 from .generate import GenerateOutput
 from .layers import MLP, Joined, Linear, RMSNorm
 from .masking import UNLIMITED, Layout, documents_of, orders_of, positions_of
@@ -397,5 +397,7 @@ class MistralForCausalLM(Pretrained):
         Raises GenerateError naming a keyword that is unknown or asks for what is not implemented, such as beams.
         `mistral_tok.model.generate` has the same and more under plainer names.
         """
+        if inputs is not None and input_ids is not None:
+            raise GenerateError("inputs and input_ids are two names of one thing; give one of them.")
         ids = inputs if input_ids is None else input_ids
         return hf_generate.generate(self, ids, attention_mask, generation_config, logits_processor, streamer, keywords)

@@ -21,6 +21,12 @@ from torch import Tensor
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 
+COLDEST = 1e-6
+"""Logits divided by less may be beyond all numbers."""
+
+LEAST = 1e-38
+"""Less is 0 in float32."""
+
 HEAD = 256
 """Largest logits that `TopP` looks at first: they hold the nucleus of nearly every distribution."""
 
@@ -83,7 +89,10 @@ class Temperature:
     temperature: float
 
     def __call__(self, ids: Tensor, logits: Tensor) -> Tensor:
-        return logits / self.temperature
+        if self.temperature > COLDEST:
+            return logits / self.temperature
+        # Relative to the largest logit, they stay numbers where the others are beyond all.
+        return (logits - logits.amax(-1, keepdim=True)) / max(self.temperature, LEAST)
 
 
 @dataclass(frozen=True)

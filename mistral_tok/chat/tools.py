@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, get_type_hints
 
 from mistral_tok.chat.docstrings import Docstring, parse_docstring, take_choices
+from mistral_tok.chat.hinted import hinted
 from mistral_tok.chat.hints import HintError, Schema, hint_schema
 from mistral_tok.errors import InvalidFunctionCallException, InvalidToolException, InvalidToolSchemaException
 
@@ -86,6 +87,29 @@ def validate_arguments(schema: Mapping[str, Any], arguments: str | Mapping[str, 
     if fault is not None:
         raise InvalidFunctionCallException(f"{fault.json_path}: {fault.message}")
     return parsed
+
+
+def python_arguments(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What to call a function with, by position and by name: arguments that fit its schema, as its type hints say.
+
+    Objects become dataclasses or pydantic models, strings members of an Enum, arrays sets and tuples. What their
+    constructors raise is raised here.
+    """
+    _, parameters, _, function = _inspect(fn)
+    positional: list[Any] = []
+    named = dict(arguments)
+    for parameter in parameters:
+        if parameter.name in named:
+            hint = _resolved(function, parameter.name, parameter.annotation)
+            named[parameter.name] = hinted(named[parameter.name], hint, _fits)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            positional.append(named.pop(parameter.name, parameter.default))
+    return positional, named
+
+
+def _fits(schema: Schema, value: Any) -> bool:
+    valid: bool = _validator_class()(schema).is_valid(value)
+    return valid
 
 
 def _inspect(fn: Callable[..., Any]) -> tuple[str, list[inspect.Parameter], Docstring, Callable[..., Any]]:

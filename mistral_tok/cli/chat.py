@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mistral_tok.cli.common import decoded
 from mistral_tok.cli.generation import chosen, generation_options
 from mistral_tok.cli.models import offered, open_pipeline
 
@@ -25,8 +26,8 @@ def command(model: str | None, system: str | None, device: str | None, dtype: st
     if model is None and sys.stdin.isatty() and sys.stdout.isatty():
         click.echo(f"Which model? There are {offered()}.")
         model = click.prompt("--model")
-    chat = Chat(open_pipeline(model, device, dtype), given, system)
+    chat = Chat(open_pipeline(model, device, dtype, given.get("tools")), given, system)
     if sys.stdin.isatty():
         chat.talk()
     else:
-        chat.read(sys.stdin)
+        chat.read(decoded(sys.stdin.buffer))

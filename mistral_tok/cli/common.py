@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,6 +61,16 @@ def read(path: str | Path) -> str:
     except UnicodeDecodeError as error:
         name = "standard input" if path == STDIN else path
         raise click.ClickException(f"{name}: not UTF-8 at byte {error.start} (0x{data[error.start]:02X}).") from None
+
+
+def decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines of standard input as text, one as soon as it comes."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = f"line {number} is not UTF-8 at byte {error.start} (0x{line[error.start]:02X})"
+            raise click.ClickException(f"standard input: {where}.") from None
 
 
 def each_text(texts: tuple[str, ...], files: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from mistral_tok.cli.common import json_option, put_json, texts_options
-from mistral_tok.cli.generation import Screen, chosen, generation_options, last_line_off, with_system
+from mistral_tok.cli.generation import Screen, apart, chosen, generation_options, last_line_off, with_system
 from mistral_tok.cli.models import open_pipeline
 
 
@@ -39,14 +39,14 @@ def command(
     if raw and (system is not None or options["tools_file"]):
         raise click.UsageError("--raw goes on with a text; --system and --tools are for messages.")
     given = chosen(**options)
-    pipe = open_pipeline(model, device, dtype)
+    pipe = open_pipeline(model, device, dtype, given.get("tools"))
     screen = Screen(text_only=True)
     for text in [last_line_off(text) for text in each_text(texts, files)]:
         if not raw and not text.strip():
             raise InvalidRequestException("The message is empty; give a text, or write one to standard input.")
         with pipe(text if raw else with_system(system, text), stream=True, **given) as events:
             screen.begin()
-            for event in events:
+            for event in apart(events):
                 put_json(msgspec.to_builtins(event)) if as_json else screen.show(event)
         if not as_json:
             screen.end()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from mistral_tok.chat.events import (
     TextDelta,
     ThinkingDelta,
 )
+from mistral_tok.errors import MistralTokError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +31,8 @@ TOOLS_MODULE = "mistral_tok_user_tools"
 UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a model could move the cursor or change a terminal with."""
 
+_SHARE = click.FloatRange(0, 1)
+_PART = click.FloatRange(0, 1, min_open=True)
 _OPTIONS = (
     click.option("--model", metavar="PATH|NAME", help="tiny, smollm2, a folder, a GGUF file, or a repository."),
     click.option("--system", metavar="TEXT", help="A system prompt."),
@@ -38,9 +42,9 @@ _OPTIONS = (
     ),
     click.option("--max-new-tokens", type=click.IntRange(min=1), metavar="N", help="Length of an answer at most."),
     click.option("--temperature", type=click.FloatRange(min=0), metavar="T", help="Draw; 0 takes the likeliest."),
-    click.option("--top-p", type=float, metavar="P", help="Draw from the likeliest that make up this share."),
+    click.option("--top-p", type=_PART, metavar="P", help="Draw from the likeliest that make up this share."),
     click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Draw from so many at most."),
-    click.option("--min-p", type=float, metavar="P", help="Draw from those with this share of the likeliest's."),
+    click.option("--min-p", type=_SHARE, metavar="P", help="Draw from those with this share of the likeliest's."),
     click.option("--seed", type=int, metavar="N", help="Reproduce what is drawn."),
     click.option("--stop", "stop_strings", multiple=True, metavar="TEXT", help="End an answer here; can be repeated."),
     click.option("--device", metavar="NAME", help="cpu, cuda …; an accelerator if there is one."),
@@ -64,6 +68,8 @@ def chosen(
     **draws: Any,
 ) -> dict[str, Any]:
     """The arguments of a pipeline's call that the options stand for; whoever names a way to draw, wants to draw."""
+    if "" in stop_strings:
+        raise click.UsageError("--stop is empty, and would end every answer where it begins; give a text.")
     draws = {name: value for name, value in draws.items() if value is not None}
     if temperature == 0:
         if draws:
@@ -81,9 +87,11 @@ def load_tools(path: str) -> list[Callable[..., Any]]:
     """The public functions of a Python file, which is run.
 
     Raises:
-        click.ClickException: it fails, or has none.
+        click.ClickException: it fails, has none, or one that is no tool.
 
     """
+    from mistral_tok.pipelines.toolbox import Toolbox
+
     spec = importlib.util.spec_from_file_location(TOOLS_MODULE, path)
     if spec is None or spec.loader is None:
         raise click.ClickException(f"--tools {path}: not a Python file.")
@@ -101,7 +109,21 @@ def load_tools(path: str) -> list[Callable[..., Any]]:
     ]  # fmt: skip
     if not found:
         raise click.ClickException(f"--tools {path}: no function with a docstring in it.")
+    try:
+        Toolbox(found)
+    except MistralTokError as error:
+        raise click.ClickException(f"--tools {path}: {error}") from error
     return found
+
+
+def apart(events: Iterator[Event]) -> Iterator[Event]:
+    """The same events. What functions print meanwhile goes to standard error; standard output is the answer's."""
+    while True:
+        with redirect_stdout(sys.stderr):
+            event = next(events, None)
+        if event is None:
+            return
+        yield event
 
 
 class Screen:
@@ -169,7 +191,7 @@ class Screen:
     def _put(self, text: str, **style: Any) -> None:
         if text:
             text = text.translate(UNPRINTABLE) if self.terminal else text
-            click.secho(text, nl=False, **style)
+            click.echo(click.style(text, **style) if style else text, nl=False)
             sys.stdout.flush()
             self._at_start = text.endswith("\n")
 

@@ -70,16 +70,24 @@ def find(model: str | None) -> Path | str:
     return model
 
 
-def open_pipeline(model: str | None, device: str | None, dtype: str | None) -> TextGenerationPipeline:
-    """The model and its tokenizer, with a bar on a terminal while weights are read."""
+def open_pipeline(
+    model: str | None, device: str | None, dtype: str | None, tools: list[Any] | None = None
+) -> TextGenerationPipeline:
+    """The model and its tokenizer, with a bar on a terminal while weights are read; a warning if it takes no tools."""
     place = find(model)
     try:
         from mistral_tok.pipelines import pipeline
 
         with _bar(f"Loading {Path(place).name}") as progress:
-            return pipeline(model=place, device=device, dtype=dtype, progress=progress)
+            pipe = pipeline(model=place, device=device, dtype=dtype, progress=progress)
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error}; models need: pip install 'mistral-tok[model]'") from None
+    template = getattr(pipe.prompts, "template", None)
+    if tools and template is not None and "tools" not in template.source(tools):
+        click.secho(
+            f"mistral-tok: {Path(place).name} is told of no tools: its template has none.", err=True, fg="yellow"
+        )
+    return pipe
 
 
 @contextmanager

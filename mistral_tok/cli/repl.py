@@ -12,6 +12,7 @@ import click
 
 from mistral_tok.cli.generation import Screen, last_line_off, read_conversation
 from mistral_tok.errors import MistralTokError
+from mistral_tok.pipelines.prompts import plain_messages
 
 if TYPE_CHECKING:
     from mistral_tok.pipelines import TextGenerationPipeline
@@ -55,6 +56,9 @@ class Chat:
             except EOFError:
                 click.echo()
                 return
+            except UnicodeDecodeError:
+                click.secho("mistral-tok: error: that was not UTF-8; set the terminal to it.", err=True, fg="red")
+                continue
             try:
                 self.line(line)
             except (MistralTokError, ValueError, RuntimeError, OSError, click.ClickException) as error:
@@ -134,7 +138,10 @@ class Chat:
         path.write_text(json.dumps(self.messages, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
     def _load(self, argument: str) -> None:
-        self.messages = read_conversation(_file("/load", argument))
+        messages = read_conversation(_file("/load", argument))
+        following = plain_messages([*messages, {"role": "user", "content": "?"}], argument)
+        self._pipe.prompts.chat(following, self._options.get("tools"), False, {})  # refuses what cannot go on
+        self.messages = messages
 
     def _help(self, argument: str) -> None:
         for name, (text, _) in self._commands.items():

@@ -30,6 +30,7 @@ OTHER_WORDS = {
     "prompt_lookup_num_tokens": "prompt_lookup",
     "cache_implementation": "cache",
     "logits_processor": "logits_processors",
+    "device_map": "device, where the pipeline is made",
     "torch_dtype": "dtype, where the pipeline is made",
 }
 """What others call what is here."""

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-MEDIA = {"image": "an image", "image_url": "an image", "input_audio": "a recording", "audio_url": "a recording"}
+MEDIA = {
+    **dict.fromkeys(("image", "image_url", "input_image"), "an image"),
+    **dict.fromkeys(("audio", "audio_url", "input_audio"), "a recording"),
+    **dict.fromkeys(("video", "video_url"), "a film"),
+}
 """Types of chunks that a model of text cannot read, and what they are."""
 
 

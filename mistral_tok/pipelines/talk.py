@@ -54,8 +54,12 @@ class Talk:
         go_on = wishes.continue_final_message if self._rounds == 0 else False
         if go_on is None:
             go_on = self._messages[-1].get("role") == "assistant"
-        self._continued = self._messages[-1] if go_on else None
-        prompt = prompts.chat(self._messages, wishes.toolbox.given, go_on, wishes.template_options)
+        messages, self._continued = self._messages, None
+        if go_on:
+            self._continued = messages[-1]
+            if not (messages[-1].get("content") or messages[-1].get("tool_calls")):
+                messages, go_on = messages[:-1], False  # of which nothing is there yet
+        prompt = prompts.chat(messages, wishes.toolbox.given, go_on, wishes.template_options)
         answer = Answer(
             prompts.parser(),
             prompt,

@@ -125,11 +125,11 @@ class TextGenerationPipeline:
         With `stream`, an EventStream of one answer: text as soon as its characters are complete, thoughts, tool calls
         as they grow, and a Finish. `stop_strings` end an answer where its text has one; neither they nor what follows
         is given out. `tools` are Python functions or JSON schemas. Calls are held against the schemas; `run_tools` runs
-        functions and lets the model go on, at most `max_rounds` times. What they raise, and arguments that do not fit,
-        the model is told as the result. Results that leave it no positions end the conversation: they are its last
-        messages, and the Finish is one of "length" without tokens. A conversation that ends with the assistant's
-        message is continued, unless `continue_final_message` is False. `tokenizer_encode_kwargs` are further fields of
-        the request, or variables of the template.
+        functions, with arguments of the types that their hints say, and lets the model go on, at most `max_rounds`
+        times. What they raise, and arguments that do not fit, the model is told as the result. Results that leave it no
+        positions end the conversation: they are its last messages, and the Finish is one of "length" without tokens. A
+        conversation that ends with the assistant's message is continued, unless `continue_final_message` is False.
+        `tokenizer_encode_kwargs` are further fields of the request, or variables of the template.
 
         Raises:
             InvalidRequestException: an argument or an option is none, or an image was given.
@@ -241,7 +241,7 @@ def _split(inputs: Any) -> tuple[list[Any], bool]:
     """The texts and conversations, and whether it is one alone."""
     if isinstance(inputs, str):
         return [inputs], True
-    if not isinstance(inputs, Sequence):
+    if not isinstance(inputs, Sequence) or isinstance(inputs, bytes | bytearray):
         raise InvalidRequestException(
             f"The input is of type {type(inputs).__name__}; give a text, a conversation, or a list of either."
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from mistral_tok.chat.convert import accept_tools
 from mistral_tok.chat.events import CallComplete, CallResult, Fault
-from mistral_tok.chat.tools import validate_arguments
+from mistral_tok.chat.tools import python_arguments, validate_arguments
 from mistral_tok.errors import InvalidFunctionCallException, InvalidToolException
 
 
@@ -58,8 +58,10 @@ class Toolbox:
         if fault is not None:
             return _result(call, fault[1], failed=True)
         try:
+            function = self._functions[call.name]
             arguments = validate_arguments(self._schemas[call.name], call.arguments)
-            return _result(call, self._functions[call.name](**arguments))
+            positional, named = python_arguments(function, arguments)
+            return _result(call, function(*positional, **named))
         except (Exception, SystemExit) as error:
             return _result(call, _described(error), failed=True)
 

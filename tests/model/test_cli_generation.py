@@ -21,9 +21,10 @@ from cli_support import SCRIPT, Call
 
 from mistral_tok.cli import models
 from mistral_tok.cli.repl import Chat
+from mistral_tok.errors import MistralTokError
 from mistral_tok.pipelines import pipeline
 
-from .places import KNOWN, ROOT, TINY
+from .places import KNOWN, ROOT, TINY, write_hugging_face
 
 CAPITAL, GREETING, WEATHER = (KNOWN[name]["messages"] for name in ("capital", "greeting", "weather"))
 TOOLS = '''
@@ -197,6 +198,14 @@ def test_chat_in_a_pipe() -> None:
     assert done.stdout.splitlines() == [*answers, answers[-1]]
 
 
+def test_bytes_that_are_no_text() -> None:
+    sent = GREETING[0]["content"].encode() + b"\ncaf\xe9\n"
+    command = [SCRIPT, "chat", "--model", "tiny"]
+    done = subprocess.run(command, capture_output=True, input=sent, cwd=ROOT, env={**os.environ, "LC_ALL": "C"})
+    assert (done.returncode, done.stdout.decode()) == (1, GREETING[1]["content"] + "\n")
+    assert done.stderr == b"mistral-tok: error: standard input: line 2 is not UTF-8 at byte 3 (0xE9).\n"
+
+
 def test_generate_in_a_pipe() -> None:
     done = shell("generate", "--model", "tiny", stdin="What is the capital of France?\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, CAPITAL[1]["content"] + "\n", "")
@@ -225,6 +234,25 @@ def test_generate_raw_and_with_a_stop_string(call: Call) -> None:
 def test_generate_prints_the_text_alone(call: Call, tools: str) -> None:
     done = call("generate", "--model", "tiny", "--tools", tools, WEATHER[0]["content"])
     assert done == (0, WEATHER[3]["content"] + "\n", "")
+
+
+def test_what_tools_print_is_no_part_of_the_answer(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "t.py").write_text(TOOLS.replace("return {", "print('looking')\n    return {"))
+    asked = ("--tools", str(tmp_path / "t.py"), WEATHER[0]["content"])
+    assert call("generate", "--model", "tiny", *asked) == (0, WEATHER[3]["content"] + "\n", "looking\n")
+    code, out, err = call("generate", "--model", "tiny", "--json", *asked)
+    assert (code, err) == (0, "looking\n") and all(json.loads(line) for line in out.splitlines())
+
+
+def test_a_template_without_tools_is_told_of(call: Call, tools: str, tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "plain")
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    asked = ("generate", "--model", str(folder), "--max-new-tokens", "1", "x")
+    assert call(*asked, "--tools", tools)[::2] == (
+        0,
+        "mistral-tok: plain is told of no tools: its template has none.\n",
+    )
+    assert call(*asked)[2] == ""
 
 
 def test_generate_events(call: Call, tools: str) -> None:
@@ -269,7 +297,9 @@ def test_drawing(call: Call, options: list[str], expected: str) -> None:
         (["chat"], 2, "No model is named."),
         (["generate", "--model", "tiny", "--raw", "--system", "a", "x"], 2, "--raw"),
         (["generate", "--model", "tiny", "--temperature", "0", "--top-p", "0.5", "x"], 2, "leave out top_p"),
-        (["generate", "--model", "tiny", "--top-p", "3", "x"], 1, "top_p is 3.0"),
+        (["generate", "--model", "tiny", "--top-p", "3", "x"], 2, "--top-p"),
+        (["chat", "--model", "tiny", "--min-p", "-1"], 2, "--min-p"),
+        (["generate", "--model", "tiny", "--stop", "", "x"], 2, "--stop is empty"),
         (["generate", "--model", "./no/such/place", "x"], 1, "./no/such/place"),
         (["generate", "--model", "tiny", "--dtype", "float31", "x"], 1, "float31"),
         (["generate", "--model", "tiny", "--device", "meta", "x"], 1, "device is 'meta'"),
@@ -297,6 +327,7 @@ def test_an_empty_message_is_refused(text: str) -> None:
         ("raise ValueError('no')", "ValueError: no"),
         ("def f(x): ...", "no function with a docstring"),
         ('def f(x):\n    """Do."""', "no type hint"),
+        ('async def f():\n    """Wait."""', "coroutine"),
     ],
 )
 def test_files_of_tools_that_are_none(call: Call, tmp_path: Path, text: str, complaint: str) -> None:
@@ -370,6 +401,23 @@ def test_lines_that_cannot_be_done(pipe: Any, tmp_path: Path, line: str) -> None
     assert chat.messages == []
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "bob", "content": "Hi"},
+        {"role": "user", "content": 5},
+        {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]},
+    ],
+)
+def test_a_conversation_that_cannot_go_on_is_not_loaded(pipe: Any, tmp_path: Path, message: dict[str, Any]) -> None:
+    (tmp_path / "bad.json").write_text(json.dumps([message]))
+    chat = Chat(pipe, {})
+    chat.messages = CAPITAL[:2]
+    with pytest.raises(MistralTokError, match=r"messages|content"):
+        chat.line(f"/load {tmp_path / 'bad.json'}")
+    assert chat.messages == CAPITAL[:2]
+
+
 class Interrupted:
     """A pipeline whose streams end with Ctrl-C after some events."""
 
@@ -414,11 +462,27 @@ def test_an_error_leaves_the_conversation_as_it_was(pipe: Any) -> None:
     assert chat.messages == []
 
 
+def test_a_line_that_is_no_text_does_not_end_the_talk(pipe: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    lines = iter([UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "no"), "/system", EOFError()])
+
+    def said(prompt: str) -> str:
+        line = next(lines)
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+    monkeypatch.setattr("builtins.input", said)
+    Chat(pipe, {}).talk()
+    found = capsys.readouterr()
+    assert "not UTF-8" in found.err and "There is no system prompt." in found.out
+
+
 def test_a_terminal_is_not_controlled_by_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     from mistral_tok.chat.events import TextDelta
     from mistral_tok.cli.generation import Screen
 
     screen = Screen()
     screen.terminal = True
+    screen.show(TextDelta(text="plain "))
     screen.show(TextDelta(text="a\x1b[2Jb\n\tc\x9b"))
-    assert capsys.readouterr().out == "a\ufffd[2Jb\n\tc\ufffd"
+    assert capsys.readouterr().out == "plain a\ufffd[2Jb\n\tc\ufffd"

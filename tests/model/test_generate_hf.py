@@ -201,7 +201,8 @@ def test_transformers_text_streamer(capsys: pytest.CaptureFixture[str]) -> None:
         ({"temprature": 0.5}, "temprature is no keyword of generate"),
         ({"num_beams": 4}, "num_beams=4 is not implemented; leave it out or at 1"),
         ({"no_repeat_ngram_size": 2}, "no_repeat_ngram_size=2"),
-        ({"stop_strings": ["x"]}, "stop_strings"),
+        ({"tokenizer": print, "stop_strings": ["x"]}, "stop_strings"),
+        ({"input_ids": random_ids(1, 4)}, "two names"),
         ({"output_scores": True}, "output_scores=True"),
         ({"stopping_criteria": [print]}, "stopping_criteria"),
         ({"assistant_model": small}, "assistant_model"),
@@ -236,7 +237,11 @@ def test_what_asks_for_nothing_is_no_error() -> None:
     expected = model.generate(ids)
     nothing: dict[str, Any] = dict.fromkeys(SWITCHES, None) | NUMBERS | dict.fromkeys(NUMBERS, None)
     assert torch.equal(model.generate(ids, **nothing), expected)
-    assert torch.equal(model.generate(ids, **NUMBERS, **dict.fromkeys(SWITCHES, False)), expected)
+    assert torch.equal(model.generate(ids, tokenizer=print), expected)
+    for no in (False, [], ()):
+        assert torch.equal(model.generate(ids, **NUMBERS, **dict.fromkeys(SWITCHES, no)), expected)
+    model.generation_config = {"pad_token_id": -1, "eos_token_id": -1}
+    assert torch.equal(model.generate(ids), expected)
 
 
 def test_every_field_of_generation_config_is_known() -> None:

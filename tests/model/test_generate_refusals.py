@@ -86,6 +86,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"seed": [1, 2, 3], "do_sample": True}, "3 numbers for 2 sequences"),
     *(({"logits_processors": bad}, "logits_processors") for bad in ([1], 5)),
     *(({"cache": bad}, "cache") for bad in ("dynamic", 5, True, [])),
+    *(({name: bad}, name) for name in ("do_sample", "return_logprobs") for bad in ("no", 2)),
     ({"temprature": 1.0}, "temprature is no argument"),
 ]
 

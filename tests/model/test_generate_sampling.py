@@ -305,7 +305,10 @@ def test_among_few_or_among_all() -> None:
             spoilt[0, place] = bad
             assert sample(spoilt, [0.5], [Temperature(0.1), TopK(k)]) == [INVALID]
     assert sample(steep, [0.5], [Temperature(1e-38), TopK(k)]) == [0]
-    assert sample(steep + 50, [0.5], [Temperature(1e-38), TopK(k)]) == [INVALID]  # beyond all numbers
+    for cold in (1e-7, 1e-38, 1e-320):  # divided by it, logits would be beyond all numbers
+        for warpers in ([], [TopK(k)], [TopP(0.5)]):
+            assert sample(steep + 50, [0.5], [Temperature(cold), *warpers]) == [0]
+    assert sample(even, [0.5], [Temperature(1e-38), TopK(k)]) == [50]
     alone = torch.full((1, 100), -inf).index_fill(1, torch.tensor([8]), 1.0).numpy()
     assert sample(alone, [0.5], [TopK(k)]) == [8]
 

@@ -113,6 +113,14 @@ def test_an_assistant_message_is_continued(tiny: TextGenerationPipeline, begun: 
         assert whole[1] == answer("capital")
 
 
+def test_an_empty_message_is_begun(tiny: TextGenerationPipeline, folder: Path) -> None:
+    asked = ASKED["capital"]
+    for pipe in (tiny, pipeline(model=folder, device="cpu")):
+        answer = pipe(asked)
+        for content in ("", None, []):
+            assert pipe([*asked, {"role": "assistant", "content": content}]) == answer
+
+
 @pytest.mark.parametrize("begun", ["The\n", "é", "The \U0001f30dé"])
 def test_a_text_that_ends_in_byte_pieces_is_not_said_twice(
     tiny: TextGenerationPipeline, folder: Path, begun: str
@@ -197,6 +205,7 @@ def test_an_end_of_ones_own(tiny: TextGenerationPipeline) -> None:
     ("arguments", "complaint"),
     [
         ({"max_new_token": 3}, "Did you mean max_new_tokens"),
+        ({"device_map": "auto"}, "Did you mean device, where"),
         ({"beams": 3}, "beams=3: generation has no such option"),
         ({"max_length": 9}, "Did you mean max_new_tokens"),
         ({"stop_strings": 5}, "stop_strings is 5"),
@@ -228,12 +237,14 @@ def test_values_that_cannot_be_are_refused_before_any_work(tiny: TextGenerationP
     [
         (3, "type int"),
         ([], None),
+        (b"Hello", "type bytes"),
         ([[]], r"no messages \(at \$\[0\]\)"),
         (["Hello", {"role": "user", "content": "Hi"}], r"\$\[1\] is of type dict"),
         ([{"role": "user", "content": "Hi"}, 3], r"expected a message, got int \(at \$\[1\]\)"),
         ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}], r"an image.*\$\[0\]\.content\[0\]"),
         ([[{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_audio", "input_audio": "x"}]}]],
          r"a recording.*\$\[0\]\[0\]\.content\[1\]"),
+        ([{"role": "user", "content": [{"type": "video", "path": "x"}]}], "a film"),
     ],
 )  # fmt: skip
 def test_inputs_that_are_none_are_named(tiny: TextGenerationPipeline, inputs: Any, complaint: str | None) -> None:

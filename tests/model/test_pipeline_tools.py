@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -218,6 +220,49 @@ def test_results_are_texts(value: Any, content: str | None) -> None:
     result = Toolbox([tool]).run(complete("tool", "{}"))
     assert isinstance(result, CallResult) and not result.failed
     assert result.content == (json.dumps(str(value)) if content is None else content)
+
+
+class Unit(Enum):
+    CELSIUS = "C"
+
+
+@dataclass
+class Place:
+    city: str
+    days: set[int]
+
+    def __post_init__(self) -> None:
+        if not self.city:
+            raise LookupError("no city")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content"),
+    [
+        ('{"place": {"city": "Paris", "days": [1, 2.0]}}', "Place(city='Paris', days={1, 2}) 3 Unit.CELSIUS None"),
+        ('{"place": {"city": "P", "days": []}, "n": 4.0, "unit": "C", "span": [1, 2]}',
+         "Place(city='P', days=set()) 4 Unit.CELSIUS (1, 2)"),
+        ('{"place": {"city": "Paris", "days": []}, "span": [1]}', "ValueError: there are 1 items, and must be 2"),
+        ('{"place": {"city": "Paris"}}', "'days' is a required property"),
+        ('{"place": {"city": "", "days": []}}', "no city"),
+    ],
+)  # fmt: skip
+def test_functions_get_what_their_hints_say(arguments: str, content: str) -> None:
+    def tool(place: Place, /, n: int = 3, *, unit: Unit = Unit.CELSIUS, span: tuple[int, int] | None = None) -> str:
+        """Tell.
+
+        Args:
+            place: Where
+            n: How many
+            unit: In what
+            span: From and to
+
+        """
+        return f"{place} {n} {unit} {span}"
+
+    result = Toolbox([tool]).run(complete("tool", arguments))
+    assert content in result.content
+    assert result.failed is (result.content != content)
 
 
 def test_what_is_no_tool_is_refused() -> None:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal, NewType, NotRequired, TypedDict
 
 import pytest
 
 from mistral_tok.chat.docstrings import parse_docstring
-from mistral_tok.chat.tools import tool_from_callable, validate_arguments
+from mistral_tok.chat.tools import python_arguments, tool_from_callable, validate_arguments
 from mistral_tok.errors import InvalidFunctionCallException, InvalidToolException, InvalidToolSchemaException
 
 
@@ -242,6 +242,76 @@ def test_arguments_that_do_not_fit(schema: dict[str, Any], arguments: Any, path:
 def test_bad_schemas(schema: dict[str, Any]) -> None:
     with pytest.raises(InvalidToolSchemaException):
         validate_arguments(schema, {})
+
+
+@dataclass
+class Area:
+    width: int
+    sizes: InitVar[tuple[int, ...]] = ()
+    total: int = field(init=False)
+
+    def __post_init__(self, sizes: tuple[int, ...]) -> None:
+        self.total = self.width * sum(sizes)
+
+
+PARIS = {"city": "Paris"}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "expected"),
+    [
+        (Colour, "red", Colour.RED),
+        (Colour | None, None, None),
+        (list[Colour], ["red"], [Colour.RED]),
+        (Literal[Colour.BLUE, "x"], "blue", Colour.BLUE),
+        (Literal["x"], "x", "x"),
+        (Trip, {"start": PARIS, "stops": [PARIS]}, Trip(PARIS, [PARIS])),
+        (Place, PARIS, PARIS),
+        (Trip | Place, PARIS, PARIS),
+        (Annotated[Trip, "where"], {"start": PARIS}, Trip(PARIS)),
+        (NewType("Journey", Trip), {"start": PARIS}, Trip(PARIS)),
+        (dict[int, set[float]], {"1": [1, 2]}, {1: {1.0, 2.0}}),
+        (dict[str, Any], {"1": [1]}, {"1": [1]}),
+        (frozenset, [1], frozenset([1])),
+        (Set[Colour], ["red"], {Colour.RED}),
+        (Sequence[Colour], ["red"], [Colour.RED]),
+        (tuple[int, Colour], [1, "red"], (1, Colour.RED)),
+        (tuple[int, ...], [1, 2], (1, 2)),
+        (int, 2.0, 2),
+        (int | str, "2", "2"),
+        (bool, True, True),
+        (Any, None, None),
+    ],
+)
+def test_arguments_become_what_the_hints_say(hint: Any, value: Any, expected: Any) -> None:
+    def tool(x: Any) -> None:
+        """Take it.
+
+        Args:
+            x: What
+        """
+
+    tool.__annotations__["x"] = hint
+    validate_arguments(tool_from_callable(tool), {"x": value})
+    positional, named = python_arguments(tool, {"x": value})
+    assert (positional, named) == ([], {"x": expected})
+    assert type(named["x"]) is type(expected)
+
+
+def test_constructors_make_what_they_make() -> None:
+    def tool(area: Area, /, more: int = 1) -> None:
+        """Take it.
+
+        Args:
+            area: Area
+            more: More
+        """
+
+    (area,), named = python_arguments(tool, {"area": {"width": 3}, "more": 2})
+    assert (area.total, named) == (0, {"more": 2})
+    model = pytest.importorskip("pydantic").create_model("Model", n=(int, ...))
+    tool.__annotations__["area"] = model
+    assert python_arguments(tool, {"area": {"n": 3}}) == ([model(n=3)], {})
 
 
 def test_jsonschema_and_pydantic_are_imported_only_when_needed() -> None:
