@@ -51,7 +51,7 @@ class GenerateOptions(TypedDict, total=False):
     presence_penalty: float
     """Is subtracted once from those that occur in the answer at all."""
     stop_token_ids: int | Collection[int]
-    """A row ends with any of them; it is kept."""
+    """A row ends with any of them; it is kept. By default the configuration's `eos_token_id`; () for none."""
     logits_processors: Sequence[Processor]
     """Called with ids so far (rows, tokens), padding included, and logits (rows, vocabulary); return new logits."""
     num_return_sequences: int
@@ -232,13 +232,20 @@ def read_options(options: Mapping[str, Any], config: MistralConfig) -> Options:
     if "max_new_tokens" not in options:
         raise GenerateError("max_new_tokens is missing; say how long an answer may be.")
     values = dict(options)
-    stops = values["stop_token_ids"] = _stops(values.get("stop_token_ids", ()), config)
+    stops = values["stop_token_ids"] = _stops(values.get("stop_token_ids", own_stops(config)), config)
     values["pad_token_id"] = _pad(values.get("pad_token_id"), stops, config)
     processors = values.get("logits_processors", ())
     if not isinstance(processors, Iterable):
         raise GenerateError(f"logits_processors is {processors!r}; give a list of what is to be called.")
     values["logits_processors"] = tuple(processors)
     return Options(**values)
+
+
+def own_stops(config: MistralConfig) -> list[int]:
+    """The stop tokens of a configuration; an id such as -1 is how some say that there is none."""
+    stops = config.eos_token_id
+    listed = [stops] if isinstance(stops, int) else list(stops or ())
+    return [stop for stop in listed if 0 <= stop < config.vocab_size]
 
 
 def _stops(ids: Any, config: MistralConfig) -> frozenset[int]:

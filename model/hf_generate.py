@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from .arguments import GenerateOptions, as_tensor
+from .arguments import GenerateOptions, as_tensor, own_stops
 from .errors import GenerateError
 from .generate import GenerateOutput, collect, generate_steps
 
@@ -157,7 +157,7 @@ def _translate(asked: Mapping[str, Any], columns: int, model: MistralForCausalLM
     options["max_new_tokens"] = _new_tokens(asked, columns)
     if "min_length" in asked:
         options.setdefault("min_new_tokens", max(0, asked["min_length"] - columns))
-    stops = asked.get("eos_token_id", model.config.eos_token_id)
+    stops = asked.get("eos_token_id", own_stops(model.config))
     if isinstance(stops, Tensor):
         stops = stops.flatten().tolist()
     stops = [stops] if isinstance(stops, int) else list(stops or ())

@@ -52,8 +52,8 @@ def theirs_config(settings: dict[str, Any]) -> Any:
 
 
 def small(**overrides: Any) -> MistralForCausalLM:
-    """A random model by itself."""
-    return MistralForCausalLM(MistralConfig(**{**SMALL, **overrides})).eval()
+    """A random model by itself, which no token stops unless a test says so."""
+    return MistralForCausalLM(MistralConfig(**{**SMALL, "eos_token_id": None, **overrides})).eval()
 
 
 def random_ids(rows: int, length: int, vocabulary: int = 61) -> Tensor:

@@ -200,6 +200,18 @@ def test_finished_rows_leave_the_batch() -> None:
     assert seen == [(8, 6 + i) for i in range(len(rows))]
 
 
+def test_the_configuration_says_what_stops() -> None:
+    """As transformers has it, unless the caller says otherwise; () is nothing."""
+    model = small()
+    free = generate(model, [[5, 6, 7]], max_new_tokens=12).new_tokens[0]
+    stop = free[4]
+    at = free.index(stop) + 1
+    for eos in (stop, [60, stop], [stop, -1]):
+        model.config.eos_token_id = eos
+        assert generate(model, [[5, 6, 7]], max_new_tokens=12).new_tokens == [free[:at]]
+        assert generate(model, [[5, 6, 7]], max_new_tokens=12, stop_token_ids=()).new_tokens == [free]
+
+
 def test_integers_and_lists_are_prompts_too() -> None:
     model = small()
     expected = generate(model, torch.tensor([[5, 6, 7]]), max_new_tokens=5).new_tokens

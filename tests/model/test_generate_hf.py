@@ -103,7 +103,7 @@ def test_a_gguf_has_no_file_beside_it(tmp_path: Path) -> None:
 
 
 def test_sampling_and_its_defaults() -> None:
-    model, ids = small(), random_ids(2, 4)
+    model, ids = small(eos_token_id=2), random_ids(2, 4)
     found = model.generate(ids, do_sample=True, num_return_sequences=3, max_new_tokens=30, seed=9)
     expected = generate(
         model, ids, do_sample=True, num_return_sequences=3, max_new_tokens=30, seed=9, top_k=50, stop_token_ids=2
