@@ -75,7 +75,7 @@ def measure(name: str, dtype: torch.dtype, ours: Any, theirs: Any, rounds: int) 
             ask: dict[str, Any] = {"attention_mask": torch.ones_like(ids), "max_new_tokens": TOKENS, "eos_token_id": -1}
             ask |= {"pad_token_id": 0, "do_sample": False, **options}
             runs = (
-                Outside(ours, lambda: generate(ours, ids, max_new_tokens=TOKENS, **options)),  # noqa: B023
+                Outside(ours, lambda: generate(ours, ids, max_new_tokens=TOKENS, stop_token_ids=(), **options)),  # noqa: B023
                 Outside(theirs, lambda: theirs.generate(ids, **ask)),  # noqa: B023
             )
             for i in range(rounds):
