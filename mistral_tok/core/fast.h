@@ -257,7 +257,7 @@ static inline void mt_key(const uint8_t *p, uint32_t n, uint64_t room, uint64_t 
         p = tail;
     }
     *k0 = mt_load64(p) & mt_keep[n][0];
-    *k1 = (mt_load64(p + 8) & mt_keep[n][1]) | (uint64_t)n << 60;
+    *k1 = (mt_load64(p + 8) & mt_keep[n][1]) | (uint64_t)n << 56;
 }
 
 /* Both halves of a product of 128 bits: every byte of the key changes every bit of the place. */

@@ -1,6 +1,6 @@
 /* What a worker remembers of segments that it has met, and how it looks many of them up at once.
  *
- * A segment of up to 12 bytes has an entry of 16 bytes: its text, and its id, or where its ids lie if it has several. Four
+ * A segment of up to 15 bytes has an entry of 20 bytes: its text, and its id, or where its ids lie if it has several. Three
  * entries share a cache line; a hash chooses the line, and another one where the first is full. Longer segments have
  * records in an arena, text and ids together, and an index of eight bytes for each.
  *
@@ -16,22 +16,22 @@
 #include "fast.h"
 
 #define MT_GROUP 256 /* segments that are looked up at once */
-#define MT_ENTRY 12  /* bytes of the longest segment that has an entry */
+#define MT_ENTRY 15  /* bytes of the longest segment that has an entry */
 #define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
 #define MT_SOME 8    /* ids that are copied at once */
 #define MT_ROOM ((uint64_t)MT_GROUP * (8 + 32 + 4 * MT_SOME)) /* bytes of the arena that a group takes, usually */
 
-/* `k0` and the low half of `k1` hold the text; above it the id, or the place of the ids in the arena, in words of four bytes
- * (25 bits); the number of ids (3 bits); and the number of bytes (4 bits). */
+/* Keys of three segments, and what they encode to: the number of ids (3 bits) and the id, or the place of the ids in the
+ * arena, in words of four bytes. The fourth value is always 0: that of a segment that is not there. */
 typedef struct {
-    uint64_t k0, k1;
-} mt_entry;
+    uint64_t key[3][2];
+    uint32_t value[4];
+} mt_line;
 
-#define MT_ENTRY_KEY 0xF0000000FFFFFFFFu
-#define MT_PLACES ((uint64_t)1 << 25)
+#define MT_PLACES ((uint64_t)1 << 29)
 
 typedef struct {
-    mt_entry *lines; /* four entries to a line */
+    mt_line *lines;
     uint64_t *spilt; /* a bit for each line: whether an entry that belongs there lies in its other line */
     uint64_t *index; /* upper half of the hash, and the place of the record in the arena, in words of eight bytes */
     uint8_t *arena;  /* records: size, number of ids, text filled up to words of eight bytes, ids; and ids of entries */
@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
     uint64_t k0[MT_GROUP], k1[MT_GROUP]; /* the key; or the hash, and 0 */
     const void *at[MT_GROUP];            /* the line or the cell of the index; the record, then, or NULL */
-    uint32_t entry[MT_GROUP];            /* the upper half of an entry's `k1`; 0 while it is not known, or has none */
+    uint32_t entry[MT_GROUP];            /* the value of an entry; 0 while it is not known, or has none */
     uint8_t miss[MT_GROUP];
     int misses;
 } mt_group;
@@ -85,7 +85,7 @@ static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, 
     m->block_size = 64 * m->most_lines + m->arena_size + 64 + 8 * m->most_index + 8 * (m->most_lines / 64 + 1);
     p = (uint8_t *)mt_reserve(m->block_size, &m->block);
     if (p == NULL) return 0;
-    m->lines = (mt_entry *)p;
+    m->lines = (mt_line *)p;
     m->arena = p + 64 * m->most_lines;
     m->index = (uint64_t *)(m->arena + m->arena_size + 64);
     m->spilt = m->index + m->most_index;
@@ -105,23 +105,30 @@ MT_INLINE void mt_spill(mt_memory *m, uint64_t h) {
     m->spilt[home >> 6] |= (uint64_t)1 << (home & 63);
 }
 
+MT_INLINE int mt_free_place(const mt_line *line) {
+    int i = 0;
+    while (i < 3 && line->key[i][1]) i++;
+    return i;
+}
+
 /* Put an entry into its line, its other line if there is no room, or in the place of another one. */
-static inline void mt_entry_add(mt_memory *m, mt_entry entry) {
-    const uint64_t h = mt_key_hash(entry.k0, entry.k1 & MT_ENTRY_KEY);
-    mt_entry *line = m->lines + 4 * (h & m->line_mask), *other = m->lines + 4 * (mt_other_place(h) & m->line_mask);
-    int i = 0, j = 0;
-    while (i < 4 && line[i].k1) i++;
-    if (i == 4) {
-        while (j < 4 && other[j].k1) j++;
-        if (j < 4) {
+static inline void mt_entry_add(mt_memory *m, const uint64_t *key, uint32_t value) {
+    const uint64_t h = mt_key_hash(key[0], key[1]);
+    mt_line *line = m->lines + (h & m->line_mask);
+    int i = mt_free_place(line);
+    if (i == 3) {
+        mt_line *other = m->lines + (mt_other_place(h) & m->line_mask);
+        i = mt_free_place(other);
+        if (i < 3) {
             mt_spill(m, h);
-            line = other, i = j;
+            line = other;
         } else {
-            i = (int)(h >> 62);
+            i = (int)((h >> 32) % 3);
             m->entries--;
         }
     }
-    line[i] = entry;
+    memcpy(line->key[i], key, 16);
+    line->value[i] = value;
     m->entries++;
 }
 
@@ -130,16 +137,15 @@ static inline int mt_more_lines(mt_memory *m) {
     const uint64_t old = m->line_mask + 1;
     if (2 * old > m->most_lines) return 0;
     m->line_mask = 2 * old - 1;
-    memset(m->lines + 4 * old, 0, 64 * old);
+    memset(m->lines + old, 0, 64 * old);
     memset(m->spilt, 0, 8 * (m->line_mask / 64 + 1));
     for (uint64_t i = 0; i < old; i++) {
-        mt_entry line[4];
-        memcpy(line, m->lines + 4 * i, 64);
-        memset(m->lines + 4 * i, 0, 64);
-        for (int j = 0; j < 4; j++) {
-            if (line[j].k1 == 0) continue;
+        const mt_line line = m->lines[i];
+        memset(m->lines + i, 0, 64);
+        for (int j = 0; j < 3; j++) {
+            if (line.key[j][1] == 0) continue;
             m->entries--;
-            mt_entry_add(m, line[j]);
+            mt_entry_add(m, line.key[j], line.value[j]);
         }
     }
     return 1;
@@ -172,7 +178,7 @@ static inline int mt_more_index(mt_memory *m) {
 /* Make room for what a group adds. What is remembered stays where it is until the next call. */
 static inline void mt_make_room(mt_memory *m) {
     int fits = 1;
-    if (5 * 4 * (m->line_mask + 1) < 8 * (m->entries + MT_GROUP)) fits &= mt_more_lines(m);
+    if (3 * (m->line_mask + 1) < 2 * (m->entries + MT_GROUP)) fits &= mt_more_lines(m);
     if (m->index_mask + 1 < 2 * (m->records + MT_GROUP)) fits &= mt_more_index(m);
     if (!fits || m->arena_used + MT_ROOM > m->arena_size) mt_forget(m);
 }
@@ -185,19 +191,19 @@ static inline uint64_t mt_take(mt_memory *m, uint64_t size) {
     return place;
 }
 
-/* Remember a short segment with up to seven ids; returns the upper half of its `k1`, 0 where there is no room. */
+/* Remember a short segment with up to seven ids; returns the value of its entry, 0 where there is no room. */
 static inline uint32_t mt_entry_keep(mt_memory *m, uint64_t k0, uint64_t k1, const int32_t *ids, int64_t n) {
-    mt_entry entry = {k0, k1 | (uint64_t)n << 57};
-    if (n == 1) {
-        entry.k1 |= (uint64_t)(uint32_t)ids[0] << 32;
-    } else {
+    const uint64_t key[2] = {k0, k1};
+    uint32_t value = (uint32_t)ids[0];
+    if (n > 1) {
         const uint64_t place = mt_take(m, 4 * (uint64_t)n);
         if (place == 0 || place / 4 >= MT_PLACES) return 0;
         memcpy(m->arena + place, ids, 4 * (size_t)n);
-        entry.k1 |= place / 4 << 32;
+        value = (uint32_t)(place / 4);
     }
-    mt_entry_add(m, entry);
-    return (uint32_t)(entry.k1 >> 32);
+    value |= (uint32_t)n << 29;
+    mt_entry_add(m, key, value);
+    return value;
 }
 
 /* The ids of a record. */
@@ -220,17 +226,18 @@ static inline const uint8_t *mt_record_keep(mt_memory *m, const uint8_t *p, uint
     return record;
 }
 
-/* The upper half of `k1` of the entry of a short segment, whichever line it lies in; 0 for none. */
+/* The value of an entry of a line that has this key; 0 for none. */
+MT_INLINE uint32_t mt_match(const mt_line *line, uint64_t k0, uint64_t k1) {
+    uint32_t found = 0;
+    for (int j = 0; j < 3; j++) found |= line->value[j] & (0u - (uint32_t)(((line->key[j][0] ^ k0) | (line->key[j][1] ^ k1)) == 0));
+    return found;
+}
+
+/* The value of the entry of a short segment, whichever line it lies in; 0 for none. */
 static inline uint32_t mt_entry_find(const mt_memory *m, uint64_t k0, uint64_t k1) {
     const uint64_t h = mt_key_hash(k0, k1);
-    const mt_entry *line = m->lines + 4 * (h & m->line_mask);
-    for (int turn = 0; turn < 2; turn++) {
-        for (int i = 0; i < 4; i++)
-            if (line[i].k0 == k0 && (line[i].k1 & MT_ENTRY_KEY) == k1) return (uint32_t)(line[i].k1 >> 32);
-        if (!mt_spilt(m, h)) return 0;
-        line = m->lines + 4 * (mt_other_place(h) & m->line_mask);
-    }
-    return 0;
+    const uint32_t found = mt_match(m->lines + (h & m->line_mask), k0, k1);
+    return found || !mt_spilt(m, h) ? found : mt_match(m->lines + (mt_other_place(h) & m->line_mask), k0, k1);
 }
 
 /* The record of a longer one; NULL for none. */
@@ -247,7 +254,7 @@ static inline const uint8_t *mt_record_find(const mt_memory *m, const uint8_t *p
 
 /* Copy the ids of an entry and return their number. There is room for eight. */
 MT_INLINE uint32_t mt_entry_copy(const mt_memory *m, uint32_t entry, int32_t *out) {
-    const uint32_t n = entry >> 25 & 7, value = entry & (uint32_t)(MT_PLACES - 1);
+    const uint32_t n = entry >> 29, value = entry & (uint32_t)(MT_PLACES - 1);
     const uint8_t *ids = m->arena + (n == 1 ? 0 : 4 * (uint64_t)value);
     memcpy(out, ids, 16);
     memcpy(out + 4, ids + 16, 16);
@@ -263,12 +270,12 @@ static inline void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uin
             uint64_t k0, k1;
             if (mt_likely(start + 16 <= room)) {
                 k0 = mt_load64(p + start) & mt_keep[size][0];
-                k1 = (mt_load64(p + start + 8) & mt_keep[size][1]) | size << 60;
+                k1 = (mt_load64(p + start + 8) & mt_keep[size][1]) | size << 56;
             } else {
                 mt_key(p + start, (uint32_t)size, room - start, &k0, &k1);
             }
             g->k0[i] = k0, g->k1[i] = k1;
-            g->at[i] = m->lines + 4 * (mt_key_hash(k0, k1) & m->line_mask);
+            g->at[i] = m->lines + (mt_key_hash(k0, k1) & m->line_mask);
         } else {
             const uint64_t h = size <= MT_WIDE ? mt_wide_hash(p + start, size) : 0;
             g->k0[i] = h, g->k1[i] = 0;
@@ -279,36 +286,23 @@ static inline void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uin
     }
 }
 
-/* The upper half of `k1` of the entry of a line that has this key; 0 for none. */
-MT_INLINE uint32_t mt_match(const mt_entry *e, uint64_t k0, uint64_t k1) {
-    uint64_t found = 0;
-    for (int j = 0; j < 4; j++) found |= e[j].k1 & (0 - (uint64_t)(((e[j].k0 ^ k0) | ((e[j].k1 & MT_ENTRY_KEY) ^ k1)) == 0));
-    return (uint32_t)(found >> 32);
-}
-
-MT_INLINE uint32_t mt_matched(const mt_entry *e, uint32_t bits, int shift) {
-    const uint32_t none = 0u - (uint32_t)(bits == 0);
-    return (uint32_t)(e[(uint32_t)__builtin_ctz(bits | 1u << 30) >> shift & 3].k1 >> 32) & ~none;
-}
-
 #if defined(MT_X86)
-MT_TARGET_AVX512 static inline uint32_t mt_match_avx512(const mt_entry *e, uint64_t k0, uint64_t k1) {
-    const __m512i key = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)k1, (long long)k0));
-    const __m512i mask = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)MT_ENTRY_KEY, -1));
-    const __m512i differs = _mm512_and_si512(_mm512_xor_si512(_mm512_load_si512((const void *)e), key), mask);
-    const uint32_t same = (uint32_t)_mm512_testn_epi64_mask(differs, differs);
-    return mt_matched(e, same & same >> 1 & 0x55u, 1);
+/* The same at once: the two halves of a key are two bits beside each other, and where none is found, the value is the fourth. */
+MT_INLINE uint32_t mt_matched(const mt_line *line, uint32_t same) {
+    return line->value[__builtin_ctz((same & same >> 1 & 0x15u) | 0x40u) >> 1];
 }
 
-MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_entry *e, uint64_t k0, uint64_t k1) {
-    const __m256i key = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)k1, (long long)k0));
-    const __m256i mask = _mm256_broadcastsi128_si256(_mm_set_epi64x((long long)MT_ENTRY_KEY, -1));
-    const __m256i a = _mm256_and_si256(_mm256_xor_si256(_mm256_load_si256((const __m256i *)e), key), mask);
-    const __m256i b = _mm256_and_si256(_mm256_xor_si256(_mm256_load_si256((const __m256i *)(e + 2)), key), mask);
-    const __m256i zero = _mm256_setzero_si256();
-    const uint32_t same = (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(a, zero))) |
-                          (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(b, zero))) << 4;
-    return mt_matched(e, same & same >> 1 & 0x55u, 1);
+MT_TARGET_AVX512 static inline uint32_t mt_match_avx512(const mt_line *line, uint64_t k0, uint64_t k1) {
+    const __m512i key = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)k1, (long long)k0));
+    return mt_matched(line, _mm512_cmpeq_epi64_mask(_mm512_load_si512((const void *)line), key));
+}
+
+MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_line *line, uint64_t k0, uint64_t k1) {
+    const __m128i key = _mm_set_epi64x((long long)k1, (long long)k0);
+    const __m256i a = _mm256_cmpeq_epi64(_mm256_load_si256((const __m256i *)line), _mm256_broadcastsi128_si256(key));
+    const __m128i b = _mm_cmpeq_epi64(_mm_load_si128((const __m128i *)line->key[2]), key);
+    return mt_matched(line, (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(a)) |
+                                (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(b)) << 4);
 }
 #endif
 
@@ -319,7 +313,7 @@ MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_entry *e, uint64_t 
         for (int i = 0; i < count; i++) {                                                                             \
             g->miss[misses] = (uint8_t)i;                                                                             \
             if (mt_likely(g->k1[i] != 0)) {                                                                           \
-                g->entry[i] = MATCH((const mt_entry *)g->at[i], g->k0[i], g->k1[i]);                                  \
+                g->entry[i] = MATCH((const mt_line *)g->at[i], g->k0[i], g->k1[i]);                                  \
                 misses += g->entry[i] == 0;                                                                           \
             } else {                                                                                                  \
                 g->entry[i] = 0;                                                                                      \

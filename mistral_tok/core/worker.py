@@ -321,7 +321,7 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def short_segment(self, p: bytes_p, n: uint64_t, room: uint64_t, k: int64_t) -> int64_t:
-        """Encode one of up to 12 bytes. With more than seven ids it is remembered where longer ones are."""
+        """Encode one of up to 15 bytes. With more than seven ids it is remembered where longer ones are."""
         k0: uint64_t = 0
         k1: uint64_t = 0
         entry: uint32_t
@@ -366,7 +366,7 @@ class Worker:
     @cython.nogil
     @cython.exceptval(check=False)
     def long_segment(self, p: bytes_p, n: uint64_t, k: int64_t) -> int64_t:
-        """Encode one of more than 12 bytes that is cut no further."""
+        """Encode one of more than 15 bytes that is cut no further."""
         h: uint64_t
         after: int64_t
         if n > cython.cast(uint64_t, LONGEST):
