@@ -3,14 +3,14 @@
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
     MT_HASH_SEED,
+    MT_NO_RULE,
     MT_NO_SYMBOL,
     bytes_p,
-    ids_p,
     mt_cell,
     mt_char,
     mt_checksum,
@@ -21,7 +21,6 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_pair_start,
     mt_tables,
 )
-from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.tables import Tables
 
 
@@ -79,10 +78,22 @@ def insert_pair(
     return 1
 
 
-def explicit_pairs(
-    left: cython.const[uint32_t][::1], right: cython.const[uint32_t][::1], rules: cython.const[uint32_t][::1]
-) -> bytearray:
-    """Build the pair table of listed merges."""
+def pair_table(pairs: object) -> bytearray:
+    """Build the pair table of pairs as it holds them."""
+    values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
+    bits: int = table_bits(values.shape[0])
+    result = bytearray(8 << bits)
+    table: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
+    mask: uint64_t = (cython.cast(uint64_t, 1) << bits) - 1
+    i: cython.Py_ssize_t
+    memset(table, 0xFF, len(result))
+    for i in range(values.shape[0]):
+        insert_pair(table, mask, values[i] >> 43, (values[i] >> 22) & MT_NO_SYMBOL, values[i] & MT_NO_RULE)
+    return result
+
+
+def explicit_pairs(left: cython.const[uint32_t][::1], right: cython.const[uint32_t][::1]) -> bytearray:
+    """Build the pair table of listed merges; the rule is the place in the list."""
     n: cython.Py_ssize_t = left.shape[0]
     bits: int = table_bits(n)
     result = bytearray(8 << bits)
@@ -90,7 +101,7 @@ def explicit_pairs(
     i: cython.Py_ssize_t
     memset(table, 0xFF, len(result))
     for i in range(n):
-        insert_pair(table, (cython.cast(uint64_t, 1) << bits) - 1, left[i], right[i], rules[i])
+        insert_pair(table, (cython.cast(uint64_t, 1) << bits) - 1, left[i], right[i], i)
     return result
 
 
@@ -215,18 +226,3 @@ def unit(p: bytes_p, room: uint32_t, c: cython.pointer(uint32_t)) -> uint32_t:
         return i
     c[0] = mt_char(p, cython.address(size))
     return size
-
-
-def reachable(tables: Tables, take: cython.const[uint8_t][::1]) -> bytearray:
-    """Mark the pieces whose own bytes merge into themselves."""
-    t: cython.pointer(mt_tables) = cython.address(tables.t)
-    result = bytearray(t.n_symbols)
-    ids = bytearray(4 * (t.longest + 8))
-    out: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(ids))
-    s: uint32_t
-    count: int64_t
-    for s in range(t.n_pieces):
-        if take[s]:
-            count = merge(t, t.blob + t.offsets[s], t.offsets[s + 1] - t.offsets[s], out)
-            result[s] = count == 1 and cython.cast(uint32_t, out[0]) == s
-    return result

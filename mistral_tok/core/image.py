@@ -95,10 +95,9 @@ def make_image(vocab: Vocabulary) -> bytes:
     opened.finish()
     bits = 16 if marked else 19
     parts["ascii_joins"], parts["joins"], parts["fragment_joins"] = build.joins(opened, take, bits, vocab.split_spaces)
-    reached = build.reachable(opened, take)
+    reached, merges = trie.last_merges(opened, take)
     parts["itself"] = take if vocab.whole_pieces else reached
-    merges = trie.last_merges(opened, reached)
-    parts["pairs"] = build.explicit_pairs(*trie.used_pairs(opened, parts["pairs"], merges))
+    parts["pairs"] = trie.used_pairs(opened, parts["pairs"], merges)
     if parts["itself"] == reached:
         parts["pair_bits"] = trie.pair_bits(parts["pairs"])
         parts["halves"], marks = trie.halves(opened, reached, merges)
@@ -185,7 +184,7 @@ def _rules(
         left, right, made = (
             (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
         )
-        parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right), array("I", range(len(made))))
+        parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
         parts["rule_result"] = array("I", made)
         return False
     order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)

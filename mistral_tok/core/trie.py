@@ -5,8 +5,6 @@ The trie is a double array. The bytes that may follow a prefix lie in one block 
 the byte; no two prefixes have the same number, so the byte alone tells whose cell it is.
 """
 
-from array import array
-
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
@@ -20,6 +18,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_TRIE_PIECE,
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
+    ids_p,
     mt_pair_bits,
     mt_rank_of,
     mt_tables,
@@ -27,7 +26,10 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_word_start,
     mt_word_step,
 )
+from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.tables import Tables
+
+from mistral_tok.core.build import pair_table
 
 LONGEST = cython.declare(uint32_t, 48)  # bytes of a piece that mt_word can merge
 FREE = cython.declare(uint32_t, 256)
@@ -35,23 +37,24 @@ BEHIND = cython.declare(uint32_t, 4096)  # cells behind the last one that are tr
 
 
 @cython.cfunc
-def last_merge(t: cython.pointer(mt_tables), piece: uint32_t) -> uint64_t:
-    """Return the halves of a piece and the order of their rule, as trie.h wants them; 0 where it is no result."""
+def last_merge(t: cython.pointer(mt_tables), piece: uint32_t, halves: cython.pointer(uint64_t)) -> cython.bint:
+    """Merge a piece's own bytes and tell whether they become it; note its halves and the order of their rule."""
     w: mt_word
     middle: uint32_t = 0
     left: uint32_t = 0
-    right: uint32_t
-    mt_word_start(t, cython.address(w), t.blob + t.offsets[piece], t.offsets[piece + 1] - t.offsets[piece])
+    pair: uint64_t
+    mt_word_start(t, cython.address(w), t.blob + t.offsets[piece], size_of(t, piece))
     while w.end[0] < w.n:
         middle = w.end[0]
         left = w.sym[0]
         if not mt_word_step(t, cython.address(w)):
-            return 0
-    if w.sym[0] != piece or middle == 0:
-        return 0
-    right = w.sym[middle]
-    halves: uint64_t = cython.cast(uint64_t, left) << 21 | right
-    return halves << 22 | (mt_rank_of(t, halves) + 1)
+            return False
+    if w.sym[0] != piece:
+        return False
+    if middle:
+        pair = cython.cast(uint64_t, left) << 21 | w.sym[middle]
+        halves[0] = pair << 22 | (mt_rank_of(t, pair) + 1)
+    return True
 
 
 def pair_bits(pairs: object) -> bytearray:
@@ -69,20 +72,30 @@ def pair_bits(pairs: object) -> bytearray:
     return result
 
 
-def last_merges(tables: Tables, reached: cython.const[uint8_t][::1]) -> bytearray:
-    """Return the halves of the pieces that `reached` marks, by symbol; 0 for the others, and for long ones."""
+def last_merges(tables: Tables, take: cython.const[uint8_t][::1]) -> tuple[bytearray, bytearray]:
+    """Mark the pieces, of those that `take` marks, whose own bytes merge into themselves; and return their halves.
+
+    Long pieces have none, like those that are single symbols.
+    """
     t: cython.pointer(mt_tables) = cython.address(tables.t)
+    marks = bytearray(t.n_symbols)
     result = bytearray(8 * t.n_symbols)
+    ids = bytearray(4 * (t.longest + 8))
+    out: ids_p = cython.cast(ids_p, PyByteArray_AS_STRING(ids))
     found: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
     s: uint32_t
     for s in range(t.n_pieces):
-        if reached[s] and 0 < size_of(t, s) <= LONGEST:
-            found[s] = last_merge(t, s)
-    return result
+        if not take[s] or size_of(t, s) == 0:
+            continue
+        if size_of(t, s) <= LONGEST:
+            marks[s] = last_merge(t, s, found + s)
+        else:
+            marks[s] = merge(t, t.blob + t.offsets[s], size_of(t, s), out) == 1 and cython.cast(uint32_t, out[0]) == s
+    return marks, result
 
 
-def used_pairs(tables: Tables, pairs: object, merges: object) -> tuple[array, array, array]:
-    """Return those pairs of the table that a text can ever merge, and their rules: left, right, rule.
+def used_pairs(tables: Tables, pairs: object, merges: object) -> bytearray:
+    """Return a table of those pairs that a text can ever merge.
 
     A piece that stands in a text was merged there as its own text is, so only one pair ever becomes it: that of its
     last merge. The other pairs that it could be made of, and those of pieces that their own text does not become, are
@@ -91,18 +104,19 @@ def used_pairs(tables: Tables, pairs: object, merges: object) -> tuple[array, ar
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
     last: cython.const[uint64_t][::1] = memoryview(merges).cast("B").cast("Q")
-    columns = (array("I"), array("I"), array("I"))
+    kept = bytearray(8 * values.shape[0])
+    used: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(kept))
     i: cython.Py_ssize_t
+    count: cython.Py_ssize_t = 0
     piece: uint32_t
     for i in range(values.shape[0]):
         if values[i] == MT_EMPTY:
             continue
         piece = t.rule_result[values[i] & MT_NO_RULE]
         if size_of(t, piece) > LONGEST or values[i] >> 22 == last[piece] >> 22:
-            columns[0].append(values[i] >> 43)
-            columns[1].append((values[i] >> 22) & MT_NO_SYMBOL)
-            columns[2].append(values[i] & MT_NO_RULE)
-    return columns
+            used[count] = values[i]
+            count += 1
+    return pair_table(memoryview(kept)[: 8 * count])
 
 
 def halves(tables: Tables, reached: cython.const[uint8_t][::1], merges: object) -> tuple[bytearray, bytearray]:
