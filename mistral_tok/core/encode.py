@@ -14,6 +14,7 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
+    mt_buffer_trim,
     mt_list,
     mt_text,
     mt_text_mostly_ascii,
@@ -217,18 +218,13 @@ class Encoder:
 
     @cython.cfunc
     def give(self, worker: Worker) -> cython.void:
+        """Take a worker back, without what is too large to be kept."""
         if worker.ids_room > KEPT_IDS:
             free(worker.ids)
             worker.ids = cython.NULL
             worker.ids_room = 0
-        if worker.utf8_room > KEPT_IDS:
-            free(worker.utf8)
-            worker.utf8 = cython.NULL
-            worker.utf8_room = 0
-        if worker.text_room > KEPT_IDS:
-            free(worker.text)
-            worker.text = cython.NULL
-            worker.text_room = 0
+        mt_buffer_trim(cython.address(worker.utf8), KEPT_IDS)
+        mt_buffer_trim(cython.address(worker.text), KEPT_IDS)
         self.pool.append(worker)
 
     @cython.cfunc

@@ -95,6 +95,30 @@ static inline void mt_release(void *block, size_t size) {
 #endif
 }
 
+/* Memory that is kept between calls. What it holds is lost when it grows. */
+typedef struct {
+    uint8_t *data;
+    uint64_t room;
+} mt_buffer;
+
+/* Make room; 0 without memory. */
+static inline int mt_buffer_fits(mt_buffer *b, uint64_t n) {
+    if (n > b->room) {
+        free(b->data);
+        b->data = (uint8_t *)malloc(2 * n);
+        b->room = b->data != NULL ? 2 * n : 0;
+    }
+    return b->data != NULL;
+}
+
+/* Give back what is larger than `most`. */
+static inline void mt_buffer_trim(mt_buffer *b, uint64_t most) {
+    if (b->room <= most) return;
+    free(b->data);
+    b->data = NULL;
+    b->room = 0;
+}
+
 static inline uint64_t mt_load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 
 static inline uint64_t mt_mix(uint64_t h) { h ^= h >> 32; h *= 0x9E3779B97F4A7C15u; return h ^ (h >> 29); }

@@ -50,6 +50,12 @@ cdef extern from "fast.h" nogil:
     uint64_t MT_HASH_SEED
     uint64_t MT_EMPTY
     uint32_t MT_DIRECT
+    ctypedef struct mt_buffer:
+        uint8_t *data
+        uint64_t room
+
+    bint mt_buffer_fits(mt_buffer *b, uint64_t n)
+    void mt_buffer_trim(mt_buffer *b, uint64_t most)
     void *mt_reserve(size_t size, void **block)
     void mt_release(void *block, size_t size)
     void mt_prefetch(const void *p)

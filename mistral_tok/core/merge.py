@@ -105,6 +105,7 @@ def emit(
 @cython.nogil
 @cython.exceptval(check=False)
 def push(heap: cython.pointer(uint64_t), size: cython.pointer(uint32_t), item: uint64_t) -> cython.void:
+    """Put an item on a binary heap, the least of which is on top."""
     i: uint32_t = size[0]
     parent: uint32_t
     size[0] += 1
@@ -122,6 +123,7 @@ def push(heap: cython.pointer(uint64_t), size: cython.pointer(uint32_t), item: u
 @cython.nogil
 @cython.exceptval(check=False)
 def pop(heap: cython.pointer(uint64_t), size: cython.pointer(uint32_t)) -> uint64_t:
+    """Take the least item off a heap that has one."""
     top: uint64_t = heap[0]
     last: uint64_t
     n: uint32_t

@@ -169,6 +169,7 @@ def space_end(t: tables_p, p: bytes_p, n: uint64_t, i: uint64_t) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def tekken_end(t: tables_p, p: bytes_p, n: uint64_t, i: uint64_t) -> uint64_t:
+    """Return where the match of Tekken's pattern ends that begins at `i`."""
     size: uint32_t = 0
     follows: uint32_t = 0
     first: cython.int = class_at(t, p + i, cython.address(size))

@@ -5,7 +5,7 @@ import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memchr, memcmp
-from cython.cimports.mistral_tok.core.fast import bytes_p, mt_text, mt_text_room, mt_text_utf8
+from cython.cimports.mistral_tok.core.fast import bytes_p, mt_buffer_fits, mt_text, mt_text_room, mt_text_utf8
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
@@ -55,12 +55,12 @@ class Reader:
         size: int64_t = text.size
         n: uint64_t
         if text.kind:
-            if not worker.reserve_utf8(mt_text_room(text)):
+            if not mt_buffer_fits(cython.address(worker.utf8), mt_text_room(text)):
                 return -1
-            size = mt_text_utf8(text, worker.utf8)
+            size = mt_text_utf8(text, worker.utf8.data)
             if size < 0:
                 return -1
-            p = worker.utf8
+            p = worker.utf8.data
         n = size
         self.begin(p, n, cython.address(place))
         if not worker.reserve(k + 1):

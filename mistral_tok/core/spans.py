@@ -112,6 +112,7 @@ class Spans:
     @cython.cfunc
     @cython.exceptval(-1)
     def fill(self, text: str, ids: ids_p, n: cython.Py_ssize_t, out: ids_p) -> cython.int:
+        """Write the spans of all ids, part by part where a space stands before each."""
         i: cython.Py_ssize_t = 0
         stop: cython.Py_ssize_t = n
         chars: int32_t = 0

@@ -25,6 +25,7 @@ def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int
     words, marks = _compiled(name, pattern, user_defined)
 
     def segments(text: str) -> Iterator[str]:
+        """The segments of a part, in order."""
         at = 0
         for match in words.finditer(text) if words is not None else ():
             if match.start() > at and not drop:
@@ -40,6 +41,7 @@ def make_splitter(name: str, pattern: str | None, user_defined: Mapping[str, int
         return "".join(found), array("Q", accumulate(len(s) if s.isascii() else len(s.encode()) for s in found))
 
     def split(text: str) -> Iterator[Part]:
+        """The parts of a text, in order."""
         at = 0
         for match in marks.finditer(text) if marks is not None else ():
             if match.start() > at:
@@ -57,6 +59,7 @@ def make_kept(name: str, pattern: str, user_defined: Mapping[str, int]) -> Kept:
     words, marks = _compiled(name, pattern, user_defined)
 
     def kept(text: str) -> list[int]:
+        """The places that are kept, in order."""
         places: list[int] = []
         bounds = [match.span() for match in marks.finditer(text)] if marks is not None else []
         at = 0

@@ -179,6 +179,7 @@ class Builder:
 
     @cython.cfunc
     def grow(self, size: uint32_t) -> cython.void:
+        """Add free cells, up to that many in all."""
         i: uint32_t
         PyByteArray_Resize(self.cells, 4 * size)
         PyByteArray_Resize(self.pieces, 4 * size)

@@ -51,6 +51,7 @@ def need(ok: bool, name: str) -> None:
 
 @cython.cfunc
 def offsets_fit(tables: Tables, blob: uint64_t) -> cython.bint:
+    """Tell whether pieces lie side by side, none longer than the longest, with room behind the last."""
     i: uint32_t
     if tables.t.offsets[0] != 0 or tables.t.offsets[tables.t.n_symbols] + 64 > blob:
         return False
@@ -65,6 +66,7 @@ def offsets_fit(tables: Tables, blob: uint64_t) -> cython.bint:
 
 @cython.cfunc
 def below(section: object, limit: uint32_t) -> cython.bint:
+    """Tell whether all numbers of a section are below a limit."""
     if len(section) % 4:
         return False
     values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
@@ -77,6 +79,7 @@ def below(section: object, limit: uint32_t) -> cython.bint:
 
 @cython.cfunc
 def hash_fits(section: object, total: uint32_t) -> cython.bint:
+    """Tell whether all cells are free or name a symbol, and one is free, or a search would not end."""
     values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
     gap: cython.bint = False
     i: cython.Py_ssize_t

@@ -1,5 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_memory, mt_tables
+from mistral_tok.core.fast cimport mt_buffer, mt_memory, mt_tables
 
 cdef class Worker:
     cdef object keep
@@ -8,16 +8,11 @@ cdef class Worker:
     cdef bint cuts
     cdef mt_memory m
     cdef uint32_t *singles
-    cdef uint8_t *text
-    cdef uint64_t text_room
-    cdef uint8_t *utf8
-    cdef uint64_t utf8_room
+    cdef mt_buffer text, utf8
     cdef int32_t *ids
     cdef uint64_t ids_room
 
     cdef bint reserve(self, uint64_t ids) noexcept nogil
-    cdef bint reserve_utf8(self, uint64_t n) noexcept nogil
-    cdef bint reserve_text(self, uint64_t n) noexcept nogil
     cdef int64_t encode(self, const uint8_t *p, uint64_t n, uint64_t *at, bint prefix, int64_t limit, int64_t k) noexcept nogil
     cdef int64_t encode_spans(self, const uint8_t *p, uint64_t n, uint64_t *ends, int64_t count, int64_t k) noexcept nogil
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil

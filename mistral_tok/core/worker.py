@@ -6,8 +6,8 @@ What it remembers lies in bounded tables (memory.h), which never change a result
 """
 
 import cython
-from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
+from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.mistral_tok.core.fast import (
     MT_ENTRY,
@@ -16,6 +16,8 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     ids_p,
     mt_ask,
+    mt_buffer_fits,
+    mt_buffer_trim,
     mt_char,
     mt_copy,
     mt_entry_copy,
@@ -76,8 +78,8 @@ class Worker:
     def __dealloc__(self):
         mt_memory_end(cython.address(self.m))
         free(self.singles)
-        free(self.text)
-        free(self.utf8)
+        mt_buffer_trim(cython.address(self.text), 0)
+        mt_buffer_trim(cython.address(self.utf8), 0)
         free(self.ids)
 
     @cython.cfunc
@@ -146,32 +148,12 @@ class Worker:
         if (c == 32 and self.t.split_spaces) or not mt_may_join(self.t, 32, c, 32, p[0]):
             k = self.segment(cython.cast(bytes_p, cython.cast(cython.p_char, b" ")), 1, 1, k)
             return k if k < 0 else self.segment(p, n, room, k)
-        if not self.reserve_text(2 * (n + 1)):
+        if not mt_buffer_fits(cython.address(self.text), 2 * (n + 1)):
             return FAILED
         # The copy goes to the upper half: the lower one is where `miss` turns space marks into spaces.
-        self.text[self.text_room // 2] = 32
-        memcpy(self.text + self.text_room // 2 + 1, p, n)
-        return self.segment(self.text + self.text_room // 2, n + 1, n + 1, k)
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def reserve_text(self, n: uint64_t) -> cython.bint:
-        if n > self.text_room:
-            free(self.text)
-            self.text = cython.cast(cython.pointer(uint8_t), malloc(2 * n))
-            self.text_room = 2 * n if self.text != cython.NULL else 0
-        return self.text != cython.NULL
-
-    @cython.cfunc
-    @cython.nogil
-    @cython.exceptval(check=False)
-    def reserve_utf8(self, n: uint64_t) -> cython.bint:
-        if n > self.utf8_room:
-            free(self.utf8)
-            self.utf8 = cython.cast(cython.pointer(uint8_t), malloc(2 * n))
-            self.utf8_room = 2 * n if self.utf8 != cython.NULL else 0
-        return self.utf8 != cython.NULL
+        self.text.data[self.text.room // 2] = 32
+        memcpy(self.text.data + self.text.room // 2 + 1, p, n)
+        return self.segment(self.text.data + self.text.room // 2, n + 1, n + 1, k)
 
     @cython.cfunc
     @cython.nogil
@@ -388,17 +370,17 @@ class Worker:
         i: uint64_t = 0
         j: uint64_t = 0
         if self.t.marked and memchr(p, 0xE2, n) != cython.NULL:
-            if not self.reserve_text(2 * n):
+            if not mt_buffer_fits(cython.address(self.text), 2 * n):
                 return FAILED
             while i < n:
                 if i + 2 < n and p[i] == 0xE2 and p[i + 1] == 0x96 and p[i + 2] == 0x81:
-                    self.text[j] = 32
+                    self.text.data[j] = 32
                     i += 3
                 else:
-                    self.text[j] = p[i]
+                    self.text.data[j] = p[i]
                     i += 1
                 j += 1
-            p = self.text
+            p = self.text.data
             n = j
             i = 0
         if n <= self.t.longest:
