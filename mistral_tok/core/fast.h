@@ -28,6 +28,28 @@
 #define MT_EMPTY UINT64_MAX
 #define MT_DIRECT 0x800u /* characters of one and two bytes */
 
+/* Pairs that share a cache line: a mark of each, 0 for a free place, and its rank. The last place has no mark: its rank is that
+ * of every other pair, MT_UNRANKED as long as all that belong here had room. */
+typedef struct {
+    uint16_t mark[16], rank[16];
+} mt_ranks;
+#define MT_UNRANKED 0xFFFFu
+#define MT_HOT 8192u /* half of the ranks that checks ask for matter below this only, and their lines stay in the cache */
+
+/* What a symbol was merged from last: `left << 43 | right << 22 | order`, where the order is 1 and the rank of the rule that
+ * merges them, or 0; and `size << 21 | piece` of the longest other piece that it begins with, or 0. */
+typedef struct {
+    uint64_t halves;
+    uint32_t shorter, unused;
+} mt_origin;
+
+/* Keys of three segments, and what they encode to: the number of ids (3 bits) and the id, or the place of the ids in the
+ * arena, in words of four bytes. The fourth value is always 0: that of a segment that is not there. */
+typedef struct {
+    uint64_t key[3][2];
+    uint32_t value[4];
+} mt_line;
+
 /* The sections of a table image; see core/image.py for what each holds. */
 typedef struct {
     const uint32_t *offsets;       /* symbols + 1: where each symbol's bytes start in `blob` */
@@ -48,11 +70,14 @@ typedef struct {
     const uint32_t *byte_symbols;  /* 256 */
     const uint16_t *class_index;   /* code point >> 7 -> block */
     const uint8_t *classes;        /* blocks of 128 */
-    const uint32_t *trie;          /* see trie.h; NULL where words are merged */
-    const uint32_t *shorter;       /* symbols: `size << 21 | piece` of the longest other piece that each begins with, or 0 */
-    const uint32_t *trie_pieces;   /* the piece of each cell */
-    const uint64_t *pair_bits;     /* 2 bits of one word for each pair that has a rule; 2^16 words */
-    const uint64_t *halves;        /* symbols: what each was merged from last, and its order */
+    const uint64_t *trie;          /* see trie.h; NULL where words are merged */
+    const mt_ranks *pair_ranks;    /* the ranks of pairs once more, less exactly, in one cache line for each: first some */
+    uint64_t hot_lines;            /* lines with those of the pairs that rank below MT_HOT, then all of them */
+    uint64_t rank_lines;
+    uint32_t rank_shift;           /* what they are divided by, as a power of two */
+    const mt_line *known;          /* pieces of up to 15 bytes that their own text encodes to; NULL where there are none */
+    uint64_t known_mask;
+    const mt_origin *origins;      /* symbols: see trie.h */
     uint32_t n_pieces, n_symbols, n_rules, longest;
     uint32_t window;               /* symbols that a long segment is merged at a time at first */
     uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */
@@ -150,13 +175,23 @@ static inline uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t 
 
 static inline uint64_t mt_pair_start(uint64_t key) { return key * 0xD6E8FEB86659FD93u >> 32; }
 
-#define MT_PAIR_WORDS 0x10000u
+/* The number of the line in which a pair has its rank, and its mark there. */
+MT_INLINE uint64_t mt_rank_line(uint64_t key, uint64_t lines) { return mt_pair_start(key) * lines >> 32; }
+MT_INLINE uint16_t mt_pair_mark(uint64_t key) { return (uint16_t)(key * 0xC2B2AE3D27D4EB4Fu >> 48 | 1); }
 
-/* The bits of a pair among `pair_bits`, and the word that they are in. */
-static inline uint64_t mt_pair_bits(uint64_t key, uint32_t *word) {
-    const uint64_t h = key * 0xD6E8FEB86659FD93u;
-    *word = (uint32_t)(h >> 48);
-    return (uint64_t)1 << (h >> 42 & 63) | (uint64_t)1 << (h >> 36 & 63);
+/* The place of a mark in a line, or the last one. */
+MT_INLINE uint32_t mt_rank_place(const mt_ranks *line, uint16_t mark) {
+    return (uint32_t)mt_trailing(mt_equal_marks(line->mark, mark) | 0x8000u);
+}
+
+/* Add a pair to the lines of ranks. */
+static inline void mt_rank_add(mt_ranks *lines, uint64_t count, uint64_t key, uint32_t rank) {
+    mt_ranks *line = lines + mt_rank_line(key, count);
+    const uint16_t mark = mt_pair_mark(key);
+    uint32_t i = mt_rank_place(line, mark);
+    if (i == 15) i = mt_rank_place(line, 0);
+    line->mark[i] = i < 15 ? mark : 0;
+    if (rank < line->rank[i]) line->rank[i] = (uint16_t)rank;
 }
 
 /* The rule for a pair, `left << 21 | right`. Two symbols that are none have no rule either: they equal an empty slot. */

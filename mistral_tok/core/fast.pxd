@@ -2,6 +2,17 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t, int64_t
 
 cdef extern from "fast.h" nogil:
+    ctypedef struct mt_ranks:
+        uint16_t mark[16]
+        uint16_t rank[16]
+
+    ctypedef struct mt_origin:
+        uint64_t halves
+        uint32_t shorter
+
+    ctypedef struct mt_line:
+        uint32_t value[4]
+
     ctypedef struct mt_tables:
         const uint32_t *offsets
         const uint8_t *blob
@@ -21,11 +32,14 @@ cdef extern from "fast.h" nogil:
         const uint32_t *byte_symbols
         const uint16_t *class_index
         const uint8_t *classes
-        const uint32_t *trie
-        const uint32_t *trie_pieces
-        const uint32_t *shorter
-        const uint64_t *pair_bits
-        const uint64_t *halves
+        const uint64_t *trie
+        const mt_ranks *pair_ranks
+        uint64_t hot_lines
+        uint64_t rank_lines
+        uint32_t rank_shift
+        const mt_line *known
+        uint64_t known_mask
+        const mt_origin *origins
         uint32_t n_pieces
         uint32_t n_symbols
         uint32_t n_rules
@@ -58,7 +72,6 @@ cdef extern from "fast.h" nogil:
     void mt_buffer_trim(mt_buffer *b, uint64_t most)
     void *mt_reserve(size_t size, void **block)
     void mt_release(void *block, size_t size)
-    void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
     uint32_t mt_cell(uint64_t mixed, uint32_t symbol)
     uint32_t MT_CELL_SYMBOL
@@ -66,8 +79,9 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_find_piece(const mt_tables *t, const uint8_t *p, uint32_t n, uint64_t h)
     uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)
     uint64_t mt_pair_start(uint64_t key)
-    uint32_t MT_PAIR_WORDS
-    uint64_t mt_pair_bits(uint64_t key, uint32_t *word)
+    uint32_t MT_UNRANKED
+    uint32_t MT_HOT
+    void mt_rank_add(mt_ranks *lines, uint64_t count, uint64_t key, uint32_t rank)
     uint32_t mt_rank_of(const mt_tables *t, uint64_t key)
     uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)
     uint32_t mt_char(const uint8_t *p, uint32_t *size)
@@ -108,6 +122,7 @@ cdef extern from "memory.h" nogil:
     ctypedef struct mt_group:
         int misses
 
+    void mt_known_add(mt_line *lines, uint64_t mask, const uint8_t *p, uint32_t n, uint32_t piece)
     bint mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2)
     void mt_memory_end(mt_memory *m)
     void mt_make_room(mt_memory *m)

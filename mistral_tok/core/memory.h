@@ -8,25 +8,18 @@
  * lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again. Addresses
  * for the full size are taken at once, memory only as it is touched, in huge pages where there are any.
  *
- * Segments are looked up in groups of up to 256, in passes: make all keys and ask for their places; look there and ask for
+ * Segments are looked up in groups of up to 512, in passes: make all keys and ask for their places; look there and ask for
  * the ids; learn those that are not known; copy the ids. No pass has a branch that could be predicted wrongly often. */
 #ifndef MISTRAL_TOK_MEMORY_H
 #define MISTRAL_TOK_MEMORY_H
 
 #include "fast.h"
 
-#define MT_GROUP 256 /* segments that are looked up at once */
+#define MT_GROUP 512 /* segments that are looked up at once */
 #define MT_ENTRY 15  /* bytes of the longest segment that has an entry */
 #define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
 #define MT_SOME 8    /* ids that are copied at once */
 #define MT_ROOM ((uint64_t)MT_GROUP * (8 + 32 + 4 * MT_SOME)) /* bytes of the arena that a group takes, usually */
-
-/* Keys of three segments, and what they encode to: the number of ids (3 bits) and the id, or the place of the ids in the
- * arena, in words of four bytes. The fourth value is always 0: that of a segment that is not there. */
-typedef struct {
-    uint64_t key[3][2];
-    uint32_t value[4];
-} mt_line;
 
 #define MT_PLACES ((uint64_t)1 << 29)
 
@@ -46,7 +39,7 @@ typedef struct {
     uint64_t k0[MT_GROUP], k1[MT_GROUP]; /* the key; or the hash, and 0 */
     const void *at[MT_GROUP];            /* the line or the cell of the index; the record, then, or NULL */
     uint32_t entry[MT_GROUP];            /* the value of an entry; 0 while it is not known, or has none */
-    uint8_t miss[MT_GROUP];
+    uint16_t miss[MT_GROUP];
     int misses;
 } mt_group;
 
@@ -130,6 +123,17 @@ static inline void mt_entry_add(mt_memory *m, const uint64_t *key, uint32_t valu
     memcpy(line->key[i], key, 16);
     line->value[i] = value;
     m->entries++;
+}
+
+/* Add a piece to lines that are never changed afterwards, where its line has room. */
+static inline void mt_known_add(mt_line *lines, uint64_t mask, const uint8_t *p, uint32_t n, uint32_t piece) {
+    uint64_t key[2];
+    mt_key(p, n, 16, key, key + 1);
+    mt_line *line = lines + (mt_key_hash(key[0], key[1]) & mask);
+    const int i = mt_free_place(line);
+    if (i == 3) return;
+    memcpy(line->key[i], key, 16);
+    line->value[i] = (uint32_t)1 << 29 | piece;
 }
 
 /* Double the lines. Entries are taken out and put in again one line after the other; few of them may get lost. */
@@ -311,7 +315,7 @@ MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_line *line, uint64_
     do {                                                                                                              \
         int misses = 0;                                                                                               \
         for (int i = 0; i < count; i++) {                                                                             \
-            g->miss[misses] = (uint8_t)i;                                                                             \
+            g->miss[misses] = (uint16_t)i;                                                                            \
             if (mt_likely(g->k1[i] != 0)) {                                                                           \
                 g->entry[i] = MATCH((const mt_line *)g->at[i], g->k0[i], g->k1[i]);                                  \
                 misses += g->entry[i] == 0;                                                                           \

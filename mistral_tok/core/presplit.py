@@ -216,7 +216,7 @@ def split_tekken(
     With `cuts`, matches of more than 15 bytes that end in a character of three bytes, and all of more than 31, are cut
     further where no merge can cross, if there is room for all.
     """
-    found: uint64_t[256]
+    found: uint64_t[512]
     i: uint64_t = at[0]
     start: uint64_t
     size: uint64_t

@@ -185,6 +185,30 @@ static inline int mt_simd_best(void) {
 #endif
 }
 
+/* Which of sixteen marks are this one. */
+#if defined(MT_X86)
+MT_INLINE uint32_t mt_equal_marks(const uint16_t *marks, uint16_t mark) {
+    const __m128i m = _mm_set1_epi16((short)mark);
+    const __m128i a = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)marks), m);
+    const __m128i b = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)(marks + 8)), m);
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b));
+}
+#elif defined(MT_NEON)
+MT_INLINE uint32_t mt_equal_marks(const uint16_t *marks, uint16_t mark) {
+    static const uint16_t weights[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const uint16x8_t m = vdupq_n_u16(mark), w = vld1q_u16(weights);
+    const uint16x8_t a = vandq_u16(vceqq_u16(vld1q_u16(marks), m), w);
+    const uint16x8_t b = vandq_u16(vceqq_u16(vld1q_u16(marks + 8), m), w);
+    return (uint32_t)vaddvq_u16(a) | (uint32_t)vaddvq_u16(b) << 8;
+}
+#else
+MT_INLINE uint32_t mt_equal_marks(const uint16_t *marks, uint16_t mark) {
+    uint32_t same = 0;
+    for (int i = 0; i < 16; i++) same |= (uint32_t)(marks[i] == mark) << i;
+    return same;
+}
+#endif
+
 /* The bits below position `i`, all of them from 64 on. */
 MT_INLINE uint64_t mt_below(uint64_t i) { return i < 64 ? ((uint64_t)1 << i) - 1 : UINT64_MAX; }
 

@@ -3,10 +3,10 @@
 
 import cython
 from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE, MT_PAIR_WORDS
+from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE
 from cython.cimports.mistral_tok.core.tables import Tables
 
-from mistral_tok.core.trie import trie_fits
+from mistral_tok.core.trie import known_fits, trie_fits
 from mistral_tok.errors import VocabularyError
 
 
@@ -33,13 +33,13 @@ def verify(tables: Tables, sections: dict) -> None:
     need(below(sections["user_defined"], n), "user_defined")
     need(hash_fits(sections["piece_hash"], total), "piece_hash")
     need(pairs_fit(tables, sections["pairs"]), "pairs")
-    trie = ("pair_bits", "halves", "trie", "trie_pieces", "shorter")
+    trie = ("pair_ranks", "origins", "trie")
     need(any(len(sections[name]) for name in trie) == all(len(sections[name]) for name in trie), "trie")
     if sections["trie"]:
-        need(len(sections["halves"]) == 8 * total, "halves")
-        need(len(sections["shorter"]) == 4 * total, "shorter")
-        need(len(sections["pair_bits"]) == 8 * MT_PAIR_WORDS, "pair_bits")
-        need(trie_fits(tables, sections["trie"], sections["trie_pieces"]), "trie")
+        need(len(sections["origins"]) == 16 * total, "origins")
+        need(len(sections["pair_ranks"]) % 64 == 0 and 0 < tables.t.rank_lines < 1 << 32, "pair_ranks")
+        need(trie_fits(tables, sections["trie"]), "trie")
+    need(known_fits(sections["known"], n), "known")
     need(classes_fit(sections["class_index"], len(sections["classes"])), "classes")
 
 

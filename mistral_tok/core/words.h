@@ -11,8 +11,7 @@
 #ifndef MISTRAL_TOK_WORDS_H
 #define MISTRAL_TOK_WORDS_H
 
-#include "memory.h"
-#include "trie.h"
+#include "spell.h"
 
 #define MT_SHORT 48   /* units at most */
 #define MT_NOWHERE 55 /* a place whose key is never read */
@@ -117,30 +116,6 @@ static inline int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint3
     return mt_word_ids(t, &w, out);
 }
 
-/* A segment that is worked out: its place in the group, and the hash of its text. */
-typedef struct {
-    const uint8_t *p;
-    uint32_t size, piece;
-    uint64_t text;
-    uint8_t whose;
-} mt_new;
-
-/* Remember the ids of a segment of a group, for which there may be no room, and let the group know. */
-static inline void mt_know(mt_memory *m, mt_group *g, const mt_new *s, const int32_t *ids, int64_t n) {
-    const int i = s->whose;
-    const uint64_t k0 = g->k0[i], k1 = g->k1[i];
-    if (k1 && n < MT_SOME) {
-        g->entry[i] = mt_entry_find(m, k0, k1); /* it may be met twice in a group */
-        if (g->entry[i] == 0) g->entry[i] = mt_entry_keep(m, k0, k1, ids, n);
-    } else {
-        const uint64_t h = mt_record_hash(s->p, s->size);
-        const uint8_t *record = mt_record_find(m, s->p, s->size, h);
-        if (record == NULL) record = mt_record_keep(m, s->p, s->size, h, ids, n);
-        if (k1) mt_spill(m, mt_key_hash(k0, k1));
-        else g->at[i] = record;
-    }
-}
-
 /* Collect the segments of a group that are new: neither in another place, nor with a space mark, nor long. */
 static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, mt_new *seen) {
     int left = 0;
@@ -151,24 +126,24 @@ static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g
         if (size == 0 || size > MT_WIDE || (t->marked && memchr(p + begin, 0xE2, size))) continue;
         s->p = p + begin;
         s->size = (uint32_t)size;
-        s->whose = (uint8_t)i;
+        s->whose = (uint16_t)i;
         if (k1 && mt_spilt(m, mt_key_hash(k0, k1))) {
             g->entry[i] = mt_entry_find(m, k0, k1);
             if (g->entry[i] || (size >= MT_SOME && mt_record_find(m, s->p, s->size, mt_record_hash(s->p, size)))) continue;
         }
+        if (t->known && k1) mt_prefetch(t->known + (mt_key_hash(k0, k1) & t->known_mask));
         left++;
     }
     return left;
 }
 
-/* Work out segments by their longest pieces, and return how many are left to be merged, at the front. */
-static inline int mt_learn_pieces(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
-    mt_spelling words[MT_WORDS];
+/* Settle segments that are pieces which their own text encodes to, and return how many are left, at the front. */
+static inline int mt_learn_known(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     int left = 0;
-    for (int i = 0; i < count; i++) mt_spell_start(words + i, seen[i].p, seen[i].size);
-    mt_spell(t, words, count);
     for (int i = 0; i < count; i++) {
-        if (words[i].n > 0) mt_know(m, g, seen + i, words[i].ids, words[i].k);
+        const uint64_t k0 = g->k0[seen[i].whose], k1 = g->k1[seen[i].whose];
+        const int32_t id = (int32_t)(k1 ? mt_match(t->known + (mt_key_hash(k0, k1) & t->known_mask), k0, k1) & (MT_PLACES - 1) : 0);
+        if (id) mt_know(m, g, seen + i, &id, 1);
         else seen[left++] = seen[i];
     }
     return left;
@@ -178,10 +153,11 @@ static inline int mt_learn_pieces(const mt_tables *t, mt_memory *m, mt_group *g,
 static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends) {
     mt_word words[MT_TURNS];
     mt_new seen[MT_GROUP];
-    uint8_t whose[MT_TURNS];
+    uint16_t whose[MT_TURNS];
     int32_t ids[MT_SHORT + 8];
     int left = mt_collect(t, m, g, p, start, ends, seen), active = 0, next = 0;
-    if (t->trie) left = mt_learn_pieces(t, m, g, seen, left);
+    if (t->known) left = mt_learn_known(t, m, g, seen, left);
+    if (t->trie) left = mt_spell(t, m, g, seen, left);
     for (int i = 0; i < left; i++) {
         mt_new *s = seen + i;
         s->text = MT_HASH_SEED;
@@ -206,7 +182,7 @@ static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const
                 continue;
             }
             mt_word_start(t, words + active, s->p, s->size);
-            whose[active++] = (uint8_t)next;
+            whose[active++] = (uint16_t)next;
         }
         for (int i = 0; i < active;) {
             if (mt_word_step(t, words + i)) {

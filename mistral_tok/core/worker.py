@@ -48,8 +48,8 @@ from cython.cimports.mistral_tok.core.tables import Tables
 
 FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand alone are looked for again
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
-BLOCK = cython.declare(cython.int, 256)
-GROUP = cython.declare(cython.int, 256)  # segments that are looked up at once
+BLOCK = cython.declare(cython.int, 512)
+GROUP = cython.declare(cython.int, 512)  # segments that are looked up at once
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -110,7 +110,7 @@ class Worker:
 
         Moves `at[0]` and returns how many ids there are, or −1 without memory. `prefix` matters at the start only.
         """
-        ends: uint64_t[256]
+        ends: uint64_t[512]
         start: uint64_t = at[0]
         count: cython.int
         if prefix and start < n:
@@ -278,7 +278,7 @@ class Worker:
 
         One of more than 31 bytes from a regular expression may fall into several at cuts.
         """
-        ends: uint64_t[256]
+        ends: uint64_t[512]
         at: uint64_t = 0
         start: uint64_t = 0
         count: cython.int

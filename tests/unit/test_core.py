@@ -239,6 +239,9 @@ def lies(kind: str) -> dict[str, dict[str, bytes]]:
     lie("pairs: out of range", "pairs", struct.pack("<Q", 5 << 22 | 0x3FFFFF) + parts["pairs"][8:])
     lie("rule_result: out of range", "rule_result", changed(parts["rule_result"], 0, total))
     lie("byte_symbols: out of range", "byte_symbols", changed(parts["byte_symbols"], 65, n))
+    lie("known: out of range", "known", changed(parts["known"], 12, 1 << 29 | n))
+    lie("known: two ids", "known", changed(parts["known"], 12, 2 << 29 | 1))
+    lie("known: a fourth value", "known", changed(parts["known"], 15, 1 << 29))
     lie("user_defined: out of range", "user_defined", u32(n))
     lie("user_defined: another kind", "user_defined", u32(n - 1, 5))
     if kind == "level":
