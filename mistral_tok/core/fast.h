@@ -34,14 +34,6 @@ typedef struct {
     uint16_t mark[16], rank[16];
 } mt_ranks;
 #define MT_UNRANKED 0xFFFFu
-#define MT_HOT 8192u /* half of the ranks that checks ask for matter below this only, and their lines stay in the cache */
-
-/* What a symbol was merged from last: `left << 43 | right << 22 | order`, where the order is 1 and the rank of the rule that
- * merges them, or 0; and `size << 21 | piece` of the longest other piece that it begins with, or 0. */
-typedef struct {
-    uint64_t halves;
-    uint32_t shorter, unused;
-} mt_origin;
 
 /* Keys of three segments, and what they encode to: the number of ids (3 bits) and the id, or the place of the ids in the
  * arena, in words of four bytes. The fourth value is always 0: that of a segment that is not there. */
@@ -70,14 +62,15 @@ typedef struct {
     const uint32_t *byte_symbols;  /* 256 */
     const uint16_t *class_index;   /* code point >> 7 -> block */
     const uint8_t *classes;        /* blocks of 128 */
-    const uint64_t *trie;          /* see trie.h; NULL where words are merged */
-    const mt_ranks *pair_ranks;    /* the ranks of pairs once more, less exactly, in one cache line for each: first some */
-    uint64_t hot_lines;            /* lines with those of the pairs that rank below MT_HOT, then all of them */
+    const uint32_t *trie;          /* see trie.h; NULL where words are merged */
+    const uint32_t *shorter;       /* symbols: `size << 21 | piece` of the longest other piece that each begins with, or 0 */
+    const uint32_t *trie_pieces;   /* the piece of each cell */
+    const mt_ranks *pair_ranks;    /* the ranks of pairs once more, less exactly, in one cache line for each */
     uint64_t rank_lines;
     uint32_t rank_shift;           /* what they are divided by, as a power of two */
     const mt_line *known;          /* pieces of up to 15 bytes that their own text encodes to; NULL where there are none */
     uint64_t known_mask;
-    const mt_origin *origins;      /* symbols: see trie.h */
+    const uint64_t *halves;        /* symbols: what each was merged from last, and its order */
     uint32_t n_pieces, n_symbols, n_rules, longest;
     uint32_t window;               /* symbols that a long segment is merged at a time at first */
     uint8_t marked;                /* SentencePiece: symbols start as characters, U+2581 equals a space */

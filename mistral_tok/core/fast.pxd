@@ -6,10 +6,6 @@ cdef extern from "fast.h" nogil:
         uint16_t mark[16]
         uint16_t rank[16]
 
-    ctypedef struct mt_origin:
-        uint64_t halves
-        uint32_t shorter
-
     ctypedef struct mt_line:
         uint32_t value[4]
 
@@ -32,14 +28,15 @@ cdef extern from "fast.h" nogil:
         const uint32_t *byte_symbols
         const uint16_t *class_index
         const uint8_t *classes
-        const uint64_t *trie
+        const uint32_t *trie
+        const uint32_t *trie_pieces
+        const uint32_t *shorter
         const mt_ranks *pair_ranks
-        uint64_t hot_lines
         uint64_t rank_lines
         uint32_t rank_shift
         const mt_line *known
         uint64_t known_mask
-        const mt_origin *origins
+        const uint64_t *halves
         uint32_t n_pieces
         uint32_t n_symbols
         uint32_t n_rules
@@ -80,7 +77,6 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)
     uint64_t mt_pair_start(uint64_t key)
     uint32_t MT_UNRANKED
-    uint32_t MT_HOT
     void mt_rank_add(mt_ranks *lines, uint64_t count, uint64_t key, uint32_t rank)
     uint32_t mt_rank_of(const mt_tables *t, uint64_t key)
     uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)

@@ -22,7 +22,7 @@ from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
-FORMAT = 17
+FORMAT = 18
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -46,8 +46,10 @@ SECTIONS = [
     "user_defined",
     "pair_ranks",
     "known",
-    "origins",
+    "halves",
     "trie",
+    "trie_pieces",
+    "shorter",
 ]
 HEAD = struct.Struct("<20sIQ")
 """Magic, format number, checksum of all that follows."""
@@ -86,7 +88,7 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["piece_hash"] = build.piece_hash(parts["blob"], parts["offsets"], take)
     parts["class_index"], parts["classes"] = _classes() if vocab.pattern == TEKKEN_PATTERN else (b"", b"")
     parts |= dict.fromkeys(("pairs", "rule_result", "rule_rank", "joins", "ascii_joins", "fragment_joins"), b"")
-    parts |= dict.fromkeys(("pair_ranks", "origins", "trie", "known"), b"")
+    parts |= dict.fromkeys(("pair_ranks", "halves", "trie", "trie_pieces", "shorter", "known"), b"")
     longest = max(map(len, symbols))
     shape = (n, total, longest, marked)
     ties = _rules(vocab, take, parts, shape)
@@ -99,10 +101,10 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["pairs"] = trie.used_pairs(opened, parts["pairs"], merges)
     if parts["itself"] == reached:
         parts["pair_ranks"] = trie.pair_ranks(opened, parts["pairs"])
-        halves, marks = trie.halves(opened, reached, merges)
+        parts["halves"], marks = trie.halves(opened, reached, merges)
         order = sorted((i for i in range(n) if marks[i]), key=symbols.__getitem__)
-        parts["trie"] = trie.trie(opened, array("I", order))
-        parts["origins"] = trie.origins(opened, halves, array("I", order))
+        parts["trie"], parts["trie_pieces"] = trie.trie(opened, array("I", order))
+        parts["shorter"] = trie.shorter(opened, array("I", order))
     parts["known"] = trie.known(opened, parts["itself"])
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
     return _pack(parts)

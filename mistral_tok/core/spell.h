@@ -49,8 +49,7 @@ typedef struct {
 typedef struct {
     mt_spelling *word;
     const uint8_t *p, *end, *best; /* next byte; end of the word; end of the longest piece so far */
-    uint32_t state, piece;         /* cells of what has been read; the longest piece */
-    int over;
+    uint32_t state, cell;          /* cells of what has been read; cell of the longest piece */
 } mt_walk;
 
 typedef struct {
@@ -60,29 +59,43 @@ typedef struct {
     uint16_t mark;
 } mt_check;
 
+/* A walk that has ended: the cell of the longest piece. */
+typedef struct {
+    mt_spelling *word;
+    uint32_t cell;
+} mt_found;
+
 /* Follow up to `most` bytes; 0 at the end. */
-MT_INLINE int mt_walk_on(const uint64_t *trie, mt_walk *x, int most) {
+MT_INLINE int mt_walk_on(const uint32_t *trie, mt_walk *x, int most) {
     const uint8_t *p = x->p, *best = x->best;
-    uint32_t state = x->state, piece = x->piece;
+    uint32_t state = x->state, best_cell = x->cell;
     int more;
     do {
-        const uint32_t byte = *p++;
-        const uint64_t cell = trie[state ^ byte];
-        const int same = (cell & MT_TRIE_LABEL) == byte;
-        if (same & (int)(cell >> 9)) best = p, piece = (uint32_t)(cell >> 32);
-        state = (uint32_t)cell >> MT_TRIE_SHIFT;
+        const uint32_t byte = *p++, cell = state ^ byte, unit = trie[cell];
+        const int same = (unit & MT_TRIE_LABEL) == byte;
+        if (same & (int)(unit >> 9)) best = p, best_cell = cell;
+        state = unit >> MT_TRIE_SHIFT;
         more = same & (state != 0) & (p != x->end);
     } while (more && --most);
-    x->p = p, x->best = best, x->state = state, x->piece = piece;
+    x->p = p, x->best = best, x->state = state, x->cell = best_cell;
     if (more) mt_prefetch(trie + (state ^ *p));
     return more;
 }
 
-/* Ask for what the next step reads: the rank of the two symbols that touch, and the origin of one of them. */
-MT_INLINE void mt_check_ask(const mt_tables *t, mt_check *x) {
+/* Begin a walk; 0 where it is over at once. The cells of the first bytes are few, and in the cache. */
+MT_INLINE int mt_walk_start(const uint32_t *trie, mt_walk *x, mt_spelling *word) {
+    x->word = word;
+    x->p = x->best = word->p + word->at;
+    x->end = word->p + word->n;
+    x->state = MT_TRIE_ROOT;
+    x->cell = 0;
+    return mt_walk_on(trie, x, 3);
+}
+
+/* Ask for what the next step reads: the rank of the two symbols that touch, and the halves of one of them. */
+MT_INLINE void mt_check_ask(const mt_ranks *ranks, uint64_t lines, mt_check *x) {
     const uint64_t key = (uint64_t)x->left << 21 | x->right;
-    const int hot = x->limit <= MT_HOT;
-    x->line = t->pair_ranks + (hot ? 0 : t->hot_lines) + mt_rank_line(key, hot ? t->hot_lines : t->rank_lines);
+    x->line = ranks + mt_rank_line(key, lines);
     x->mark = mt_pair_mark(key);
     mt_prefetch(x->line);
 }
@@ -92,22 +105,23 @@ MT_INLINE void mt_check_start(const mt_tables *t, mt_check *x, mt_spelling *word
     x->left = (uint32_t)word->ids[word->k - 1];
     x->right = (uint32_t)word->ids[word->k];
     x->limit = MT_UNRANKED << t->rank_shift;
-    mt_prefetch(t->origins + x->right);
-    mt_check_ask(t, x);
+    mt_prefetch(t->halves + x->right);
+    mt_prefetch(t->shorter + x->right);
+    mt_check_ask(t->pair_ranks, t->rank_lines, x);
 }
 
 /* Undo one merge. Returns 1 for a valid pair, -1 for one that is not, or perhaps not, and 0 when it is not known yet. */
-MT_INLINE int mt_check_step(const mt_tables *t, mt_check *x) {
-    const uint64_t a = t->origins[x->left].halves, b = t->origins[x->right].halves;
+MT_INLINE int mt_check_step(const mt_ranks *ranks, uint64_t lines, uint32_t shift, const uint64_t *halves, mt_check *x) {
+    const uint64_t a = halves[x->left], b = halves[x->right];
     const uint32_t first = MT_ORDER(a), second = MT_ORDER(b);
     const int undo = first > second; /* the left one's; of equal ranks the leftmost comes first */
-    if ((uint32_t)x->line->rank[mt_rank_place(x->line, x->mark)] << t->rank_shift < x->limit) return -1;
+    if ((uint32_t)x->line->rank[mt_rank_place(x->line, x->mark)] << shift < x->limit) return -1;
     if ((first | second) == 0) return 1;
     x->limit = undo ? first - 1 : second;
     x->left = undo ? (uint32_t)(a >> 22) & MT_NO_SYMBOL : x->left;
     x->right = undo ? x->right : (uint32_t)(b >> 43);
-    mt_prefetch(t->origins + (undo ? x->left : x->right));
-    mt_check_ask(t, x);
+    mt_prefetch(halves + (undo ? x->left : x->right));
+    mt_check_ask(ranks, lines, x);
     return 0;
 }
 
@@ -123,7 +137,7 @@ MT_INLINE int mt_spell_take(mt_spelling *w) {
  * worth a try behind another piece. */
 MT_INLINE int mt_spell_shorter(const mt_tables *t, mt_spelling *w) {
     for (;;) {
-        const uint32_t next = w->size ? t->origins[w->ids[w->k]].shorter : 0;
+        const uint32_t next = w->size ? t->shorter[w->ids[w->k]] : 0;
         if (next && (next >> 21 > 1 || w->p[w->at] < 128 || w->k == 0)) {
             w->ids[w->k] = (int32_t)(next & MT_NO_SYMBOL);
             w->size = next >> 21;
@@ -138,27 +152,31 @@ MT_INLINE int mt_spell_shorter(const mt_tables *t, mt_spelling *w) {
     }
 }
 
-/* What is going on: words, each of which has a walk or a check; and what waits. */
+/* What is going on: words, each of which has a walk, a piece found by a walk that has ended, or a check; and what waits. */
 typedef struct {
     mt_spelling words[MT_TURNS];
     mt_walk walks[MT_TURNS];
+    mt_found found[MT_TURNS];
     mt_check checks[MT_TURNS];
-    int n_walks, n_checks;
+    int n_walks, n_found, n_checks;
     mt_memory *m;
     mt_group *g;
     mt_new *seen;
     int count, next, left; /* of `seen`: all, those that have begun, and those to be merged, which are kept at the front */
 } mt_turns;
 
-/* Begin a walk. The cells of the first bytes are few, and in the cache. */
-MT_INLINE void mt_walk_start(const mt_tables *t, mt_turns *s, mt_spelling *w) {
-    mt_walk *x = s->walks + s->n_walks++;
-    x->word = w;
-    x->p = x->best = w->p + w->at;
-    x->end = w->p + w->n;
-    x->state = MT_TRIE_ROOT;
-    x->piece = 0;
-    x->over = !mt_walk_on(t->trie, x, 3);
+MT_INLINE void mt_walk_end(const mt_tables *t, mt_turns *s, const mt_walk *x) {
+    mt_found *f = s->found + s->n_found++;
+    f->word = x->word;
+    f->cell = x->cell;
+    x->word->size = (uint32_t)(x->best - (x->word->p + x->word->at));
+    mt_prefetch(t->trie_pieces + x->cell);
+}
+
+MT_INLINE void mt_walk_begin(const mt_tables *t, mt_turns *s, mt_spelling *w) {
+    mt_walk *x = s->walks + s->n_walks;
+    if (mt_walk_start(t->trie, x, w)) s->n_walks++;
+    else mt_walk_end(t, s, x);
 }
 
 /* Begin with the next word, in place of one that has ended, if there is one. */
@@ -168,13 +186,13 @@ MT_INLINE void mt_spell_begin(const mt_tables *t, mt_turns *s, mt_spelling *w) {
     w->p = w->what.p;
     w->n = w->what.size;
     w->at = w->k = w->tries = 0;
-    mt_walk_start(t, s, w);
+    mt_walk_begin(t, s, w);
 }
 
 /* Settle the piece that was tried, if there is one, and look for the next, or end. */
 MT_INLINE void mt_spell_settle(const mt_tables *t, mt_turns *s, mt_spelling *w) {
     if (w->n > 0 && mt_spell_take(w)) {
-        mt_walk_start(t, s, w);
+        mt_walk_begin(t, s, w);
         return;
     }
     if (w->n > 0) mt_know(s->m, s->g, &w->what, w->ids, w->k);
@@ -182,25 +200,36 @@ MT_INLINE void mt_spell_settle(const mt_tables *t, mt_turns *s, mt_spelling *w) 
     mt_spell_begin(t, s, w);
 }
 
-MT_INLINE void mt_step_walks(const mt_tables *t, mt_turns *s) {
-    for (int i = 0; i < s->n_walks;) {
-        mt_walk *x = s->walks + i;
-        mt_spelling *w = x->word;
-        if (!x->over && mt_walk_on(t->trie, x, 1)) {
-            i++;
-            continue;
-        }
-        w->size = (uint32_t)(x->best - (w->p + w->at));
-        w->ids[w->k] = (int32_t)x->piece;
-        *x = s->walks[--s->n_walks];
+MT_INLINE void mt_take_found(const mt_tables *t, mt_turns *s) {
+    const int count = s->n_found;
+    s->n_found = 0;
+    for (int i = 0; i < count; i++) {
+        const mt_found f = s->found[i];
+        mt_spelling *w = f.word;
+        w->ids[w->k] = (int32_t)t->trie_pieces[f.cell];
         if ((mt_likely(w->size) || mt_spell_shorter(t, w)) && w->k > 0) mt_check_start(t, s->checks + s->n_checks++, w);
         else mt_spell_settle(t, s, w);
     }
 }
 
+MT_INLINE void mt_step_walks(const mt_tables *t, mt_turns *s) {
+    const uint32_t *const trie = t->trie;
+    for (int i = 0; i < s->n_walks;) {
+        if (mt_walk_on(trie, s->walks + i, 1)) {
+            i++;
+            continue;
+        }
+        mt_walk_end(t, s, s->walks + i);
+        s->walks[i] = s->walks[--s->n_walks];
+    }
+}
+
 MT_INLINE void mt_step_checks(const mt_tables *t, mt_turns *s) {
+    const mt_ranks *const ranks = t->pair_ranks;
+    const uint64_t *const halves = t->halves, lines = t->rank_lines;
+    const uint32_t shift = t->rank_shift;
     for (int i = 0; i < s->n_checks;) {
-        const int valid = mt_check_step(t, s->checks + i);
+        const int valid = mt_check_step(ranks, lines, shift, halves, s->checks + i);
         mt_spelling *w = s->checks[i].word;
         if (valid == 0) {
             i++;
@@ -220,10 +249,11 @@ MT_INLINE void mt_step_checks(const mt_tables *t, mt_turns *s) {
 /* Spell segments and remember them; returns how many are left to be merged, at the front. */
 static inline int mt_spell(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     mt_turns s;
-    s.n_walks = s.n_checks = s.next = s.left = 0;
+    s.n_walks = s.n_found = s.n_checks = s.next = s.left = 0;
     s.m = m, s.g = g, s.seen = seen, s.count = count;
     for (int i = 0; i < MT_TURNS && i < count; i++) mt_spell_begin(t, &s, s.words + i);
-    while (s.n_walks + s.n_checks > 0) {
+    while (s.n_walks + s.n_found + s.n_checks > 0) {
+        mt_take_found(t, &s);
         mt_step_walks(t, &s);
         mt_step_checks(t, &s);
     }

@@ -6,7 +6,6 @@ from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import (
     MT_DIRECT,
-    MT_HOT,
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_UNRANKED,
@@ -17,7 +16,6 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_lookup,
     mt_mask_class,
     mt_may_join,
-    mt_origin,
     mt_ranks,
     mt_rule,
     mt_simd_best,
@@ -141,10 +139,11 @@ class Tables:
         self.t.classes = start(sections["classes"])
         if sections["trie"]:
             self.set_spelling(True)
+            self.t.trie_pieces = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["trie_pieces"]))
+            self.t.shorter = cython.cast(cython.pointer(cython.const[uint32_t]), start(sections["shorter"]))
             self.t.pair_ranks = cython.cast(cython.pointer(cython.const[mt_ranks]), start(sections["pair_ranks"]))
-            self.t.hot_lines = min(len(sections["rule_result"]) // 4, MT_HOT) // 6 + 1
-            self.t.rank_lines = len(sections["pair_ranks"]) // 64 - self.t.hot_lines
-            self.t.origins = cython.cast(cython.pointer(cython.const[mt_origin]), start(sections["origins"]))
+            self.t.rank_lines = len(sections["pair_ranks"]) // 64
+            self.t.halves = cython.cast(cython.pointer(cython.const[uint64_t]), start(sections["halves"]))
         if sections["known"]:
             self.t.known = cython.cast(cython.pointer(cython.const[mt_line]), start(sections["known"]))
             self.t.known_mask = len(sections["known"]) // 64 - 1
@@ -187,7 +186,7 @@ class Tables:
         """Choose whether words are spelt by their longest pieces, where the tables allow it, or merged, for tests."""
         self.t.trie = cython.NULL
         if on and self.keep["trie"]:
-            self.t.trie = cython.cast(cython.pointer(cython.const[uint64_t]), start(self.keep["trie"]))
+            self.t.trie = cython.cast(cython.pointer(cython.const[uint32_t]), start(self.keep["trie"]))
 
     def set_window(self, symbols: int) -> None:
         """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""

@@ -23,24 +23,25 @@
 #define MT_TRIE_ROOT 256u    /* the first 256 cells are free: those after a piece that no longer one begins with */
 #define MT_TRIE_STEPS 96     /* tries after which a word is merged instead */
 
-/* A cell has its piece in the upper half, in case MT_TRIE_PIECE is set. */
+/* Halves of a piece: `left << 43 | right << 22 | order`; the order is 1 and the rank of the rule that merges them, or 0. */
 #define MT_ORDER(half) ((uint32_t)(half) & MT_NO_RULE)
 
 /* Find the longest piece that a text begins with, of `most` bytes at most. Returns its size, 0 for none. */
 MT_INLINE uint32_t mt_trie_longest(const mt_tables *t, const uint8_t *p, uint32_t most, uint32_t *piece) {
-    uint32_t at = MT_TRIE_ROOT, size = 0;
+    uint32_t at = MT_TRIE_ROOT, size = 0, cell = 0;
     for (uint32_t i = 0; i < most; i++) {
-        const uint64_t cell = t->trie[at ^ p[i]];
-        if ((cell & MT_TRIE_LABEL) != p[i]) break;
-        at = (uint32_t)cell >> MT_TRIE_SHIFT;
-        if (cell & MT_TRIE_PIECE) size = i + 1, *piece = (uint32_t)(cell >> 32);
+        const uint32_t c = at ^ p[i], unit = t->trie[c];
+        if ((unit & MT_TRIE_LABEL) != p[i]) break;
+        at = unit >> MT_TRIE_SHIFT;
+        if (unit & MT_TRIE_PIECE) size = i + 1, cell = c;
     }
+    *piece = t->trie_pieces[cell];
     return size;
 }
 
 /* Are two pieces of the trie a valid pair? */
 MT_INLINE int mt_valid_pair(const mt_tables *t, uint32_t left, uint32_t right) {
-    uint64_t a = t->origins[left].halves, b = t->origins[right].halves;
+    uint64_t a = t->halves[left], b = t->halves[right];
     uint32_t limit = MT_NO_RULE;
     for (;;) {
         if (mt_rank_of(t, (uint64_t)left << 21 | right) < limit) return 0;
@@ -48,11 +49,11 @@ MT_INLINE int mt_valid_pair(const mt_tables *t, uint32_t left, uint32_t right) {
         if (first > second) { /* of equal ranks the leftmost comes first */
             limit = first - 1;
             left = (uint32_t)(a >> 22) & MT_NO_SYMBOL;
-            a = t->origins[left].halves;
+            a = t->halves[left];
         } else if (second > 0) {
             limit = second;
             right = (uint32_t)(b >> 43);
-            b = t->origins[right].halves;
+            b = t->halves[right];
         } else {
             return 1;
         }
@@ -64,7 +65,7 @@ static inline uint32_t mt_trie_word(const mt_tables *t, const uint8_t *p, uint32
     uint8_t sizes[MT_TRIE_STEPS];
     uint32_t at = 0, k = 0, most = n;
     for (uint32_t step = 0; step < MT_TRIE_STEPS; step++) {
-        uint32_t piece = 0;
+        uint32_t piece;
         const uint32_t size = mt_trie_longest(t, p + at, most, &piece);
         if (size == 0) {
             if (k == 0) return 0;

@@ -12,7 +12,6 @@ from cython.cimports.libc.string import memcmp, memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
     MT_ENTRY,
-    MT_HOT,
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
@@ -23,7 +22,6 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_known_add,
     mt_line,
     mt_lookup,
-    mt_origin,
     mt_rank_add,
     mt_rank_of,
     mt_ranks,
@@ -70,28 +68,18 @@ def pair_ranks(tables: Tables, pairs: object) -> bytearray:
     values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
     i: cython.Py_ssize_t
     used: uint64_t = 0
-    rank: uint32_t
+    rule: uint32_t
     for i in range(values.shape[0]):
         used += values[i] != MT_EMPTY
-    hot: uint64_t = hot_lines(t)
     count: uint64_t = used // 6 + 1  # of fifteen places
-    result = bytearray((bytes(32) + b"\xff" * 32) * (hot + count))
+    result = bytearray((bytes(32) + b"\xff" * 32) * count)
     lines: cython.pointer(mt_ranks) = cython.cast(cython.pointer(mt_ranks), PyByteArray_AS_STRING(result))
     for i in range(values.shape[0]):
         if values[i] != MT_EMPTY:
-            rank = cython.cast(uint32_t, values[i]) & MT_NO_RULE
-            rank = t.rule_rank[rank] if t.ties else rank
-            mt_rank_add(lines + hot, count, values[i] >> 22, rank >> t.rank_shift)
-            if rank < MT_HOT:
-                mt_rank_add(lines, hot, values[i] >> 22, rank >> t.rank_shift)
+            rule = cython.cast(uint32_t, values[i]) & MT_NO_RULE
+            rule = t.rule_rank[rule] if t.ties else rule
+            mt_rank_add(lines, count, values[i] >> 22, rule >> t.rank_shift)
     return result
-
-
-@cython.cfunc
-def hot_lines(t: cython.pointer(mt_tables)) -> uint64_t:
-    """Return how many lines of ranks are for pairs of a low rank."""
-    rules: uint64_t = t.n_rules if t.n_rules < MT_HOT else MT_HOT
-    return rules // 6 + 1
 
 
 def known(tables: Tables, itself: cython.const[uint8_t][::1]) -> bytearray:
@@ -204,12 +192,14 @@ class Builder:
     """A trie that grows."""
 
     cells: bytearray
+    pieces: bytearray
     taken: bytearray  # numbers that belong to a prefix
     size: uint32_t
     low: uint32_t  # below it no place is looked for
 
     def __init__(self) -> None:
         self.cells = bytearray()
+        self.pieces = bytearray()
         self.taken = bytearray()
         self.size = 0
         self.low = MT_TRIE_ROOT
@@ -219,18 +209,20 @@ class Builder:
     def grow(self, size: uint32_t) -> cython.void:
         """Add free cells, up to that many in all."""
         i: uint32_t
-        PyByteArray_Resize(self.cells, 8 * size)
+        PyByteArray_Resize(self.cells, 4 * size)
+        PyByteArray_Resize(self.pieces, 4 * size)
         PyByteArray_Resize(self.taken, size)
-        cells: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(self.cells))
+        cells: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
         for i in range(self.size, size):
             cells[i] = FREE
+        memset(PyByteArray_AS_STRING(self.pieces) + 4 * self.size, 0, 4 * (size - self.size))
         memset(PyByteArray_AS_STRING(self.taken) + self.size, 0, size - self.size)
         self.size = size
 
     @cython.cfunc
     def place(self, bytes_: cython.pointer(uint8_t), count: uint32_t) -> uint32_t:
         """Take cells for the bytes that follow a prefix, and return the number for them."""
-        cells: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(self.cells))
+        cells: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
         taken: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(self.taken))
         i: uint32_t
         at: uint32_t
@@ -245,7 +237,7 @@ class Builder:
                 cell += 1
             if cell == self.size:
                 self.grow(self.size + MT_TRIE_ROOT)
-                cells = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(self.cells))
+                cells = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
                 taken = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(self.taken))
             at = cell ^ bytes_[0]
             i = count if taken[at] else 1
@@ -278,7 +270,8 @@ class Builder:
         byte: uint8_t
         piece: uint32_t = order[start]
         if t.offsets[piece + 1] - t.offsets[piece] == depth:
-            self.mark(cell, cython.cast(uint64_t, piece) << 32 | MT_TRIE_PIECE)
+            self.value(self.cells, cell, self.get(cell) | MT_TRIE_PIECE)
+            self.value(self.pieces, cell, piece)
             start += 1
         for i in range(start, stop):
             byte = t.blob[t.offsets[order[i]] + depth]
@@ -289,48 +282,41 @@ class Builder:
         firsts[count] = stop
         if count and cell:
             at = self.place(labels, count)
-            self.mark(cell, at << MT_TRIE_SHIFT)
+            self.value(self.cells, cell, self.get(cell) | at << MT_TRIE_SHIFT)
         elif count:
             for i in range(count):
-                self.cell(at ^ labels[i])[0] = labels[i]
+                self.value(self.cells, at ^ labels[i], labels[i])
         for i in range(count):
             self.add(t, order, firsts[i], firsts[i + 1], depth + 1, 0, at ^ labels[i])
 
     @cython.cfunc
-    def cell(self, number: uint32_t) -> cython.pointer(uint64_t):
-        return cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(self.cells)) + number
+    def get(self, cell: uint32_t) -> uint32_t:
+        return cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))[cell]
 
     @cython.cfunc
-    def mark(self, number: uint32_t, bits: uint64_t) -> cython.void:
-        """Set bits of a cell."""
-        self.cell(number)[0] |= bits
+    def value(self, column: bytearray, cell: uint32_t, value: uint32_t) -> cython.void:
+        cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(column))[cell] = value
 
 
-def trie(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
-    """Build the cells from pieces in the order of their bytes, none of them twice."""
+def trie(tables: Tables, order: cython.const[uint32_t][::1]) -> tuple[bytearray, bytearray]:
+    """Build the cells and their pieces from pieces in the order of their bytes, none of them twice."""
     builder = Builder()
     cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(builder.taken))[MT_TRIE_ROOT] = 1
     if order.shape[0]:
         builder.add(cython.address(tables.t), order, 0, order.shape[0], 0, MT_TRIE_ROOT, 0)
-    return builder.cells
+    return builder.cells, builder.pieces
 
 
-def origins(tables: Tables, halves: object, order: cython.const[uint32_t][::1]) -> bytearray:
-    """Return the halves of each symbol, and the longest other piece that it begins with.
-
-    The pieces come in the order of their bytes.
-    """
+def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
+    """Return for each symbol the longest of the pieces, which are in the order of their bytes, that it begins with."""
     t: cython.pointer(mt_tables) = cython.address(tables.t)
-    made: cython.const[uint64_t][::1] = memoryview(halves).cast("B").cast("Q")
-    result = bytearray(16 * t.n_symbols)
-    found: cython.pointer(mt_origin) = cython.cast(cython.pointer(mt_origin), PyByteArray_AS_STRING(result))
+    result = bytearray(4 * t.n_symbols)
+    found: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(result))
     above: uint32_t[48]  # pieces that begin the last one, each beginning the next
     count: uint32_t = 0
     i: cython.Py_ssize_t
     piece: uint32_t
     size: uint32_t
-    for i in range(t.n_symbols):
-        found[i].halves = made[i]
     for i in range(order.shape[0]):
         piece = order[i]
         while count:
@@ -339,7 +325,7 @@ def origins(tables: Tables, halves: object, order: cython.const[uint32_t][::1]) 
                 size < size_of(t, piece)
                 and memcmp(t.blob + t.offsets[above[count - 1]], t.blob + t.offsets[piece], size) == 0
             ):
-                found[piece].shorter = size << 21 | above[count - 1]
+                found[piece] = size << 21 | above[count - 1]
                 break
             count -= 1
         above[count] = piece
@@ -362,12 +348,13 @@ def known_fits(section: object, n_pieces: uint32_t) -> bool:
     return ok
 
 
-def trie_fits(tables: Tables, cells: object) -> bool:
+def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
     """Tell whether cells lead inside the trie, pieces are pieces, and halves are of lower order than the whole."""
     t: cython.pointer(mt_tables) = cython.address(tables.t)
-    if len(cells) % 2048 or len(cells) < 4096:
+    if len(cells) % 1024 or len(cells) < 2048 or len(cells) != len(pieces):
         return False
-    units: cython.const[uint64_t][::1] = memoryview(cells).cast("B").cast("Q")
+    units: cython.const[uint32_t][::1] = memoryview(cells).cast("B").cast("I")
+    named: cython.const[uint32_t][::1] = memoryview(pieces).cast("B").cast("I")
     n: cython.Py_ssize_t = units.shape[0]
     i: cython.Py_ssize_t
     left: uint64_t
@@ -375,17 +362,16 @@ def trie_fits(tables: Tables, cells: object) -> bool:
     begins: uint32_t
     ok: cython.bint = True
     for i in range(n):
-        ok &= (cython.cast(uint32_t, units[i]) >> MT_TRIE_SHIFT) < n
-        ok &= units[i] >> 32 < t.n_pieces
+        ok &= (units[i] >> MT_TRIE_SHIFT) < n
+        ok &= named[i] < t.n_pieces
     for i in range(t.n_symbols):
-        left = t.origins[i].halves >> 43
-        right = (t.origins[i].halves >> 22) & MT_NO_SYMBOL
-        begins = t.origins[i].shorter & MT_NO_SYMBOL
+        left = t.halves[i] >> 43
+        right = (t.halves[i] >> 22) & MT_NO_SYMBOL
+        begins = t.shorter[i] & MT_NO_SYMBOL
         if not ok or left >= t.n_symbols or right >= t.n_symbols or begins >= t.n_pieces:
             return False
-        if t.origins[i].shorter:
-            ok &= t.origins[i].shorter >> 21 == size_of(t, begins) and size_of(t, begins) < size_of(t, i)
-        if MT_ORDER(t.origins[i].halves):
-            ok &= MT_ORDER(t.origins[left].halves) < MT_ORDER(t.origins[i].halves)
-            ok &= MT_ORDER(t.origins[right].halves) < MT_ORDER(t.origins[i].halves)
+        if t.shorter[i]:
+            ok &= t.shorter[i] >> 21 == size_of(t, begins) and size_of(t, begins) < size_of(t, i)
+        if MT_ORDER(t.halves[i]):
+            ok &= MT_ORDER(t.halves[left]) < MT_ORDER(t.halves[i]) and MT_ORDER(t.halves[right]) < MT_ORDER(t.halves[i])
     return ok

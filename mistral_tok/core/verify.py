@@ -33,12 +33,13 @@ def verify(tables: Tables, sections: dict) -> None:
     need(below(sections["user_defined"], n), "user_defined")
     need(hash_fits(sections["piece_hash"], total), "piece_hash")
     need(pairs_fit(tables, sections["pairs"]), "pairs")
-    trie = ("pair_ranks", "origins", "trie")
+    trie = ("pair_ranks", "halves", "trie", "trie_pieces", "shorter")
     need(any(len(sections[name]) for name in trie) == all(len(sections[name]) for name in trie), "trie")
     if sections["trie"]:
-        need(len(sections["origins"]) == 16 * total, "origins")
-        need(len(sections["pair_ranks"]) % 64 == 0 and 0 < tables.t.rank_lines < 1 << 32, "pair_ranks")
-        need(trie_fits(tables, sections["trie"]), "trie")
+        need(len(sections["halves"]) == 8 * total, "halves")
+        need(len(sections["shorter"]) == 4 * total, "shorter")
+        need(len(sections["pair_ranks"]) % 64 == 0, "pair_ranks")
+        need(trie_fits(tables, sections["trie"], sections["trie_pieces"]), "trie")
     need(known_fits(sections["known"], n), "known")
     need(classes_fit(sections["class_index"], len(sections["classes"])), "classes")
 
