@@ -31,8 +31,8 @@ _SPECIAL = {"ignore": 0, "keep": 1, "raise": 2}
 _STRICT = {"strict": True, "replace": False}
 _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 
-TABLE_BYTES = 16 << 20
-"""Default bound, in bytes, of the tables in which one thread remembers what segments encode to."""
+TABLE_BYTES = 32 << 20
+"""Default bound, in bytes, of the tables in which one thread remembers what segments and whole texts encode to."""
 
 MAX_TABLE_BYTES = 1 << 36
 """Largest bound of these tables that is accepted."""
@@ -123,7 +123,7 @@ class Tokenizer:
         SentencePiece `.model` (BPE with byte fallback), `tekken.json`, Hugging Face's `tokenizer.json`, and the
         vocabulary inside a GGUF file, whose weights are not read. Raises `VocabularyError` that names file, place and
         remedy. Tables are kept in the cache folder (`MISTRAL_TOK_CACHE=off|path`) for the next time. `table_bytes`
-        bounds, for each thread, the memory in which encoded segments are remembered.
+        bounds, for each thread, the memory in which encoded segments and texts are remembered.
         """
         return cls(open_or_make(find(path), _make), table_bytes=table_bytes)
 

@@ -82,6 +82,7 @@ typedef struct {
     uint32_t rule_base;            /* every rule's result is this and the rule; 0 where it is not */
     uint8_t scans;                 /* the masks of simd.h are right for Tekken's pattern with these classes */
     uint8_t split_spaces;          /* a space always starts a segment */
+    uint8_t recall;                /* whole texts are remembered, too */
 } mt_tables;
 
 /* Zeroed memory, at the start of a cache line, that takes pages only as they are touched: huge ones where there are any, or

@@ -51,6 +51,7 @@ cdef extern from "fast.h" nogil:
         uint32_t rule_base
         const uint32_t *char_symbols
         uint8_t split_spaces
+        uint8_t recall
 
     ctypedef const mt_tables *tables_p "const mt_tables *"
     ctypedef const uint8_t *bytes_p "const uint8_t *"
@@ -108,6 +109,20 @@ cdef extern from "text.h":
     bint mt_text_mostly_ascii(object held, mt_text *text)
     uint64_t mt_text_room(const mt_text *text) nogil
     int64_t mt_text_utf8(const mt_text *text, uint8_t *out) nogil
+
+cdef extern from "texts.h" nogil:
+    ctypedef struct mt_texts:
+        uint64_t size
+
+    ctypedef struct mt_kept:
+        uint32_t count
+
+    bint mt_texts_start(mt_texts *m, int log2)
+    void mt_texts_end(mt_texts *m)
+    uint64_t mt_text_hash(const mt_texts *m, const mt_text *text)
+    const mt_kept *mt_text_find(const mt_texts *m, const mt_text *text, uint64_t h)
+    const uint8_t *mt_kept_ids(const mt_kept *kept)
+    void mt_text_met(mt_texts *m, const mt_text *text, uint64_t h, const int32_t *ids, int64_t n)
 
 cdef extern from "memory.h" nogil:
     uint64_t MT_ENTRY

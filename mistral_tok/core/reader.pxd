@@ -16,6 +16,7 @@ cdef class Reader:
     cdef int mark_count, mark_first
 
     cdef int64_t one(self, Worker worker, mt_text *text, int32_t head, int32_t tail, int64_t k) noexcept nogil
+    cdef int64_t fresh(self, Worker worker, mt_text *text, int64_t k) noexcept nogil
     cdef void begin(self, const uint8_t *p, uint64_t n, Place *place) noexcept nogil
     cdef void next_span(self, const uint8_t *p, uint64_t n, Place *place) noexcept nogil
     cdef bint wants_prefix(self, const uint8_t *p, uint64_t n) noexcept nogil

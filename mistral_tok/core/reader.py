@@ -4,8 +4,19 @@
 import cython
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.libc.string import memchr, memcmp
-from cython.cimports.mistral_tok.core.fast import bytes_p, mt_buffer_fits, mt_text, mt_text_room, mt_text_utf8
+from cython.cimports.libc.string import memchr, memcmp, memcpy
+from cython.cimports.mistral_tok.core.fast import (
+    bytes_p,
+    mt_buffer_fits,
+    mt_kept,
+    mt_kept_ids,
+    mt_text,
+    mt_text_find,
+    mt_text_hash,
+    mt_text_met,
+    mt_text_room,
+    mt_text_utf8,
+)
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
@@ -50,10 +61,41 @@ class Reader:
         k: int64_t,
     ) -> int64_t:
         """Append the ids of one text; −1 without memory, or for half a surrogate pair."""
+        kept: cython.pointer(cython.const[mt_kept]) = cython.NULL
+        h: uint64_t = mt_text_hash(cython.address(worker.texts), text) if self.tables.t.recall else 0
+        start: int64_t
+        if not worker.reserve(k + 1):
+            return -1
+        if head >= 0:
+            worker.ids[k] = head
+            k += 1
+        start = k
+        if h:
+            kept = mt_text_find(cython.address(worker.texts), text, h)
+        if kept != cython.NULL:
+            if not worker.reserve(k + kept.count):
+                return -1
+            memcpy(worker.ids + k, mt_kept_ids(kept), 4 * cython.cast(uint64_t, kept.count))
+            k += kept.count
+        else:
+            k = self.fresh(worker, text, k)
+            if k >= 0 and h:
+                mt_text_met(cython.address(worker.texts), text, h, worker.ids + start, k - start)
+        if k >= 0 and tail >= 0:
+            if not worker.reserve(k + 1):
+                return -1
+            worker.ids[k] = tail
+            k += 1
+        return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def fresh(self, worker: Worker, text: cython.pointer(mt_text), k: int64_t) -> int64_t:
+        """Append the ids of one text that is not remembered as a whole."""
         place: Place
         p: bytes_p = cython.cast(bytes_p, text.data)
         size: int64_t = text.size
-        n: uint64_t
         if text.kind:
             if not mt_buffer_fits(cython.address(worker.utf8), mt_text_room(text)):
                 return -1
@@ -61,20 +103,8 @@ class Reader:
             if size < 0:
                 return -1
             p = worker.utf8.data
-        n = size
-        self.begin(p, n, cython.address(place))
-        if not worker.reserve(k + 1):
-            return -1
-        if head >= 0:
-            worker.ids[k] = head
-            k += 1
-        k = self.advance(worker, p, n, cython.address(place), NO_LIMIT, k)
-        if k >= 0 and tail >= 0:
-            if not worker.reserve(k + 1):
-                return -1
-            worker.ids[k] = tail
-            k += 1
-        return k
+        self.begin(p, size, cython.address(place))
+        return self.advance(worker, p, size, cython.address(place), NO_LIMIT, k)
 
     @cython.cfunc
     @cython.nogil

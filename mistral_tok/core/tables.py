@@ -159,6 +159,7 @@ class Tables:
         self.t.ties = ties
         self.t.split_spaces = split_spaces
         self.t.simd = mt_simd_best()
+        self.t.recall = True
 
     def __dealloc__(self):
         free(self.memory)
@@ -187,6 +188,10 @@ class Tables:
         self.t.trie = cython.NULL
         if on and self.keep["trie"]:
             self.t.trie = cython.cast(cython.pointer(cython.const[uint32_t]), start(self.keep["trie"]))
+
+    def set_recall(self, on: bool) -> None:
+        """Choose whether whole texts are remembered, for tests and measurements of what happens without."""
+        self.t.recall = on
 
     def set_window(self, symbols: int) -> None:
         """Set how many symbols of a long segment are merged at a time at first, for tests that want many windows."""

@@ -1,5 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_buffer, mt_memory, mt_tables
+from mistral_tok.core.fast cimport mt_buffer, mt_memory, mt_tables, mt_texts
 
 cdef class Worker:
     cdef object keep
@@ -7,6 +7,7 @@ cdef class Worker:
     cdef int scanner
     cdef bint cuts
     cdef mt_memory m
+    cdef mt_texts texts
     cdef uint32_t *singles
     cdef mt_buffer text, utf8
     cdef int32_t *ids

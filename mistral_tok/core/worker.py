@@ -2,7 +2,7 @@
 """One thread's encoder: it cuts a text into segments, remembers what segments encode to, and merges those it does not
 know.
 
-What it remembers lies in bounded tables (memory.h), which never change a result: they hold what merging gave.
+What it remembers lies in bounded tables (memory.h, texts.h), which never change a result: they hold what merging gave.
 """
 
 import cython
@@ -40,6 +40,8 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_resolve,
     mt_spill,
     mt_spilt,
+    mt_texts_end,
+    mt_texts_start,
     mt_trie_word,
 )
 from cython.cimports.mistral_tok.core.merge import merge
@@ -64,19 +66,20 @@ class Worker:
         self.scanner = scanner
         self.cuts = cuts
         self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
-        lines: int = table_bytes // 4 // 64
-        cells: int = table_bytes // 8 // 8
+        lines: int = table_bytes // 8 // 64
+        cells: int = table_bytes // 16 // 8
         enough: cython.bint = mt_memory_start(
             cython.address(self.m),
             max(2, lines.bit_length() - 1),
             max(4, cells.bit_length() - 1),
-            min(27, max(10, (table_bytes // 2).bit_length() - 1)),
-        )
+            min(27, max(10, (table_bytes // 4).bit_length() - 1)),
+        ) and mt_texts_start(cython.address(self.texts), max(8, (table_bytes // 4).bit_length() - 1))
         if self.singles == cython.NULL or not enough:
             raise MemoryError("No memory for an encoder's tables.")
 
     def __dealloc__(self):
         mt_memory_end(cython.address(self.m))
+        mt_texts_end(cython.address(self.texts))
         free(self.singles)
         mt_buffer_trim(cython.address(self.text), 0)
         mt_buffer_trim(cython.address(self.utf8), 0)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, instructions, tokenizer, vocabulary
+from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, instructions, official_rows, tokenizer, vocabulary
 
 from mistral_tok import Tokenizer
 
@@ -173,6 +173,25 @@ def test_evictions_in_the_middle_of_a_text(name: str, level: int | None) -> None
         found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
         with instructions(level, found):
             assert_official(name, [text, text[len(text) // 2 :], text], found)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+@given(data=st.data())
+def test_texts_that_come_back(name: str, data: st.DataObject) -> None:
+    """Whole texts in any order and number, so that they are noted, kept, recalled, and driven out by others.
+
+    Some differ in one character only, and some are the same characters in strings of another width.
+    """
+    tables = st.sampled_from((0, 1 << 10, 1 << 12, 1 << 14, 1 << 20))
+    found = held(name, data.draw(tables))
+    some = [text * data.draw(st.integers(1, 40)) for text in data.draw(st.lists(any_text(), min_size=1, max_size=4))]
+    near = [text[:at] + other + text[at + 1 :] for text in some for at in (len(text) // 2,) for other in "aé日😀"]
+    texts = [*some, *near, *(text[1:] for text in some)]
+    order = data.draw(st.lists(st.sampled_from(texts), min_size=len(texts), max_size=4 * len(texts)))
+    assert_official(name, order, found)
+    for text, row in zip(texts, official_rows(name, texts), strict=True):
+        assert [found.encode(text), found.encode(text.encode().decode()), found.encode(text)] == [row] * 3
+        assert found.count(text) == len(row)
 
 
 @cache
