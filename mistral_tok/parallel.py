@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from itertools import accumulate
 from typing import TypeVar
 
 T = TypeVar("T")
 
 CHUNK = 1 << 17
-"""Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that threads end together."""
+"""Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that ids stay in the cache."""
+
+LEAST = 1 << 14
+"""As few are in the last parts, so that threads end together."""
 
 
 def in_chunks(texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
@@ -21,7 +26,10 @@ def in_chunks(texts: Sequence[str | bytes], threads: int | None, work: Callable[
     `threads`: None takes as many as there are processors. Small batches stay in the calling thread.
     """
     check_threads(threads)
-    return share(_bounds(texts), threads or os.cpu_count() or 1, work)
+    ends = list(accumulate(map(len, texts)))
+    size = ends[-1] if ends else 0
+    threads = min(threads or os.cpu_count() or 1, size // CHUNK + 1)
+    return share(_bounds(ends, threads), threads, work)
 
 
 def check_threads(threads: int | None) -> None:
@@ -64,16 +72,16 @@ def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int]
     return [results[i] for i in range(len(bounds))]
 
 
-def _bounds(texts: Sequence[str | bytes]) -> list[tuple[int, int]]:
-    bounds, start, size = [], 0, 0
-    for i, text in enumerate(texts):
-        size += len(text)
-        if size >= CHUNK:
-            bounds.append((start, i + 1))
-            start, size = i + 1, 0
-    if start < len(texts) or not bounds:
-        bounds.append((start, len(texts)))
-    return bounds
+def _bounds(ends: list[int], threads: int) -> list[tuple[int, int]]:
+    """Return where parts of texts begin and end, for the sizes of the first text, the first two, and so on."""
+    bounds, start, done = [], 0, 0
+    while start < len(ends):
+        left = ends[-1] - done
+        size = CHUNK if threads == 1 else max(LEAST, min(CHUNK, left // (2 * threads)))
+        stop = min(bisect_left(ends, done + size, start) + 1, len(ends))
+        bounds.append((start, stop))
+        start, done = stop, ends[stop - 1]
+    return bounds or [(0, 0)]
 
 
 def ahead(items: Generator[T]) -> Generator[T]:
