@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 from mistral_tok.absent import Encodes, WithoutAbsent
 from mistral_tok.core.decode import Decoder
-from mistral_tok.core.encode import Encoder
+from mistral_tok.core.encode import Encoder, tracked
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
 from mistral_tok.core.spans import Spans
 from mistral_tok.ids import as_ids, check_id
@@ -250,7 +250,7 @@ class Tokenizer:
         chunks = self._chunks(
             texts, errors, threads, lambda batch, start, stop: self._encoder.lists(batch, start, stop, *ends)
         )
-        return chunks[0] if len(chunks) == 1 else [row for chunk in chunks for row in chunk]
+        return tracked(chunks[0] if len(chunks) == 1 else [row for chunk in chunks for row in chunk])
 
     def encode_ragged(
         self,
