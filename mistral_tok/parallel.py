@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from bisect import bisect_left
@@ -16,7 +17,7 @@ T = TypeVar("T")
 CHUNK = 1 << 17
 """Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that ids stay in the cache."""
 
-LEAST = 1 << 14
+LEAST = 1 << 15
 """As few are in the last parts, so that threads end together."""
 
 
@@ -61,15 +62,31 @@ def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int]
             except BaseException as error:
                 errors[i] = error
 
-    others = [threading.Thread(target=take, daemon=True) for _ in range(min(threads, len(bounds)) - 1)]
-    for thread in others:
-        thread.start()
+    others = [_begin(take) for _ in range(min(threads, len(bounds)) - 1)]
     take()
-    for thread in others:
-        thread.join()
+    for ended in others:
+        ended.acquire()
     if errors:
         raise errors[min(errors)]
     return [results[i] for i in range(len(bounds))]
+
+
+def _begin(call: Callable[[], None]) -> _thread.LockType:
+    """Run a call in another thread; what is returned can be acquired when it has ended.
+
+    `threading.Thread` waits until the other thread runs, which is a tenth of what a batch of 400 kB takes.
+    """
+    ended = _thread.allocate_lock()
+    ended.acquire()
+
+    def run() -> None:
+        try:
+            call()
+        finally:
+            ended.release()
+
+    _thread.start_new_thread(run, ())
+    return ended
 
 
 def _bounds(ends: list[int], threads: int) -> list[tuple[int, int]]:
