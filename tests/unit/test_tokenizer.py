@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import subprocess
 import sys
@@ -394,6 +395,18 @@ def test_threads(name: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(16)))
+
+
+@pytest.mark.parametrize("size", (1, 700, 40_000, 300_000))
+def test_batches_in_parts(size: int) -> None:
+    """Texts of many sizes, in as many parts as there may be; the garbage collector knows every row."""
+    texts = ["", "a " * size, "", *["b c"] * size][: 500_000 // size]
+    expected = [TOKENIZER.encode(text) for text in texts]
+    for threads in (1, 2, 7):
+        rows = TOKENIZER.encode_batch(texts, threads=threads)
+        assert rows == expected and all(map(gc.is_tracked, rows))
+        assert TOKENIZER.count_batch(texts, threads=threads) == [len(row) for row in expected]
+        assert np.diff(TOKENIZER.encode_ragged(texts, threads=threads)[1]).tolist() == [len(row) for row in expected]
 
 
 FORK = """
