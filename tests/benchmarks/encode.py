@@ -14,6 +14,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import sys
@@ -35,6 +36,11 @@ COMMON = (
 )
 
 
+def last_processor() -> int:
+    """A processor that this process may use; -1 where the system does not tell."""
+    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else -1
+
+
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.encode", description=__doc__)
@@ -49,7 +55,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, help="bytes a text (default 1,000,000)")
     parser.add_argument("--rounds", type=int, help="rounds (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the section `threads`")
-    parser.add_argument("--cpu", type=int, help="pin the measurements on one thread to this processor")
+    parser.add_argument("--cpu", type=int, default=last_processor(),
+                        help="processor to which measurements on one thread are pinned, for some libraries start threads "
+                        "of their own; by default the last one that there is; -1 for any")  # fmt: skip
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
                         help="`cpu` for processor time, on a busy machine (not for the section `threads`)")  # fmt: skip
     parser.add_argument("--corpus", type=Path, help="folder with real text: en.txt, de.txt …")

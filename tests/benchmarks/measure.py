@@ -23,7 +23,7 @@ BOOT = (
 
 
 RATES = (
-    "first", "new", "warm", "arrays_first", "arrays_new", "arrays", "arrays_each", "lists_one", "lists_threads",
+    "first", "new", "warm", "warm_segments", "arrays_segments", "arrays_first", "arrays_new", "arrays", "arrays_each", "lists_one", "lists_threads",
     "arrays_threads", "count", "offsets",
 )  # fmt: skip
 """Modes that are measured in seconds for a text and shown as bytes a second."""
@@ -58,7 +58,7 @@ class Bench:
         env["MISTRAL_TOK_CACHE"] = "off" if cache == "off" else str(self.folder / "cache")
         # The folder of the tests comes last in the path, so that the installed packages are what is imported.
         command = [sys.executable, "-P", "-c", BOOT, str(ROOT)]
-        if threads == 1 and self.cpu is not None and shutil.which("taskset"):
+        if threads == 1 and self.cpu is not None and self.cpu >= 0 and shutil.which("taskset"):
             command = ["taskset", "-c", str(self.cpu), *command]
         whole = {"folder": str(self.folder), "clock": self.clock, **job}
         try:

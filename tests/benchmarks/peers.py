@@ -29,6 +29,7 @@ class Peer:
 
     `lists` returns Python lists of ids, `arrays` numpy arrays or buffers, one or many; the `_threads` twins take the
     number of threads. `decode` takes rows of ids and returns strings or bytes. `arrays_each`: an array a text.
+    `segments` stops recalling whole texts, where the library does so: from then on texts met before are encoded.
     """
 
     lists: Lists
@@ -39,6 +40,7 @@ class Peer:
     count: Callable[[list[str]], Any] | None = None
     offsets: Callable[[list[str]], Any] | None = None
     arrays_each: Callable[[list[str]], Any] | None = None
+    segments: Callable[[], None] | None = None
 
 
 def _mistral_tok(vocab: str, folder: Path) -> Peer:
@@ -54,6 +56,7 @@ def _mistral_tok(vocab: str, folder: Path) -> Peer:
         count=lambda texts: [tok.count(t) for t in texts],
         offsets=lambda texts: [tok.encode_with_offsets(t) for t in texts],
         arrays_each=lambda texts: [tok.encode_array(t) for t in texts],
+        segments=lambda: tok._image.tables.set_recall(False),
     )
 
 

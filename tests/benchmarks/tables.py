@@ -14,9 +14,11 @@ MODES = {
     "first": "first pass, lists",
     "new": "new text, lists",
     "warm": "warm, lists",
+    "warm_segments": "warm, lists, by segments",
     "arrays_first": "first pass, arrays",
     "arrays_new": "new text, arrays",
     "arrays": "warm, arrays",
+    "arrays_segments": "warm, arrays, by segments",
     "lists_threads": "warm, lists, threads",
     "arrays_threads": "warm, arrays, threads",
     "count": "count",
@@ -24,6 +26,9 @@ MODES = {
     "decode": "decode, million ids/s",
 }
 
+
+AGAINST = {"warm_segments": "warm", "arrays_segments": "arrays"}
+"""Modes of ours that are set beside another one of the peers': whole texts are not recalled, as most of them never do."""
 
 BELOW, SHORT = "✗", "·"
 """Marks of a cell below the best exact peer, and of one at its level that falls short of the goal."""
@@ -81,7 +86,8 @@ def ratios(figures: Figures, goal: float = 1.0) -> str:
         cells = []
         for by_peer in figures.values():
             ours = by_peer.get(OURS, {}).get(mode)
-            others = {n: f[mode] for n, f in by_peer.items() if n != OURS and mode in f}
+            theirs = AGAINST.get(mode, mode)
+            others = {n: f[theirs] for n, f in by_peer.items() if n != OURS and theirs in f}
             if ours is None:
                 cells.append("–")
             elif not others:

@@ -72,7 +72,7 @@ def _speed(cells: dict[str, Any]) -> Iterator[Check]:
         short = sum(time > 1.5 for time, _ in times)
         shown = f"{longest:.2f}× ({place}); {short} of {len(times)} cells short"
         yield "offsets in at most 1.5 times the time of encode_array", longest <= 1.5, shown
-    yield from _worst("count faster than encode", _own(cells, "count", "warm"), 1)
+    yield from _worst("count faster than encode", _own(cells, "count", "warm_segments"), 1)
 
 
 def _threads(cells: dict[str, Any]) -> Iterator[Check]:

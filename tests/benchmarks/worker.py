@@ -93,6 +93,9 @@ def speed(job: Job) -> dict[str, Any]:
         return {**figures, "hashes": [*hashes, fingerprint(together, shift)], "ids": sum(map(len, ids))}
     figures["warm"] = median(lambda: peer.lists(new), repeats)
     hashes.append(fingerprint(peer.lists(new), shift))
+    if peer.segments is not None:
+        peer.segments()
+        figures["warm_segments"] = median(lambda: peer.lists(new), repeats)
     for mode in ("arrays_each", "count", "offsets"):
         if (call := getattr(peer, mode)) is not None:
             figures[mode] = median(lambda call=call: call(new), repeats)
@@ -112,7 +115,11 @@ def arrays(job: Job) -> dict[str, Any]:
     call = peer.arrays
     old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
     first, begun = timed(lambda: call(old))[0], timed(lambda: call(new))[0]
-    return {"arrays_first": first, "arrays_new": begun, "arrays": median(lambda: call(new), job["repeats"])}
+    figures = {"arrays_first": first, "arrays_new": begun, "arrays": median(lambda: call(new), job["repeats"])}
+    if peer.segments is not None:
+        peer.segments()
+        figures["arrays_segments"] = median(lambda: call(new), job["repeats"])
+    return figures
 
 
 def short(job: Job) -> dict[str, Any]:
@@ -124,8 +131,10 @@ def short(job: Job) -> dict[str, Any]:
 
 
 def _batches(job: Job, peer: peers.Peer, texts: list[str]) -> dict[str, float]:
-    """Seconds of batches on several threads, and of the same on one."""
+    """Seconds of batches on several threads, and of the same on one; of encoding, not of recalling whole texts."""
     n, repeats, figures = job["threads"], job["repeats"], {}
+    if peer.segments is not None:
+        peer.segments()
     if (lists := peer.lists_threads) is not None:
         lists(texts, n)
         one = (lambda: lists(texts, 1)) if job["peer"] in peers.TAKES_THREADS else lambda: peer.lists(texts)
