@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import compress
 from typing import Literal
 
 from mistral_tok.errors import VocabularyError
@@ -110,6 +111,27 @@ def _check_pieces(vocab: Vocabulary) -> None:
     In SentencePiece the byte pieces have names of their own (`<0x41>` beside `A`); elsewhere the control pieces do.
     """
     apart = {Kind.BYTE} if vocab.family == "sentencepiece" else {Kind.CONTROL, Kind.UNKNOWN}
+    if not _are_fine(vocab, apart):
+        _refuse_piece(vocab, apart)
+
+
+def _are_fine(vocab: Vocabulary, apart: set[Kind]) -> bool:
+    """Tell at once whether `_refuse_piece` would find nothing, without looking at one piece after the other."""
+    marks = vocab.kinds.translate(bytes(kind in apart for kind in range(256)))
+    named = set(compress(vocab.pieces, marks))
+    others = set(compress(vocab.pieces, marks.translate(bytes([1, *bytes(255)]))))
+    sizes = set(map(len, vocab.pieces))
+    single = set(compress(vocab.pieces, vocab.kinds.translate(bytes(kind == Kind.BYTE for kind in range(256)))))
+    return (
+        len(named) + len(others) == len(vocab.pieces)
+        and 0 < min(sizes) <= max(sizes) <= MAX_PIECE_BYTES
+        and len(single) == 256
+        and set(map(len, single)) == {1}
+    )
+
+
+def _refuse_piece(vocab: Vocabulary, apart: set[Kind]) -> None:
+    """Name the first piece that is not right."""
     seen: dict[tuple[bool, bytes], int] = {}
     found = bytearray(256)
     for i, (piece, kind) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)):

@@ -76,6 +76,7 @@ cdef extern from "fast.h" nogil:
     void mt_buffer_trim(mt_buffer *b, uint64_t most)
     void *mt_reserve(size_t size, void **block)
     void mt_release(void *block, size_t size)
+    void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
     uint32_t mt_cell(uint64_t mixed, uint32_t symbol)
     uint32_t MT_CELL_SYMBOL

@@ -13,14 +13,16 @@ import re
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Mapping
-from itertools import accumulate
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import compress
+from typing import Any, TypeVar
 
 from mistral_tok.core import build, tables, trie
 from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
-from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
+from mistral_tok.vocab import SPACE, Kind, Vocabulary
+
+T = TypeVar("T")
 
 FORMAT = 18
 """Raised whenever the layout or the meaning of a section changes."""
@@ -75,9 +77,10 @@ def make_image(vocab: Vocabulary) -> bytes:
     symbols = surfaces + extras
     if total >= 1 << 20:
         raise VocabularyError(f"{vocab.name}: {total} symbols; at most {(1 << 20) - 1} are supported.")
+    offsets, longest = build.offsets(symbols)
     parts: dict[str, bytes | bytearray | array[int]] = {
-        "offsets": array("I", accumulate(map(len, symbols), initial=0)),
-        "blob": b"".join(symbols) + bytes(PADDING),
+        "offsets": offsets,
+        "blob": b"".join([*symbols, bytes(PADDING)]),
         "kinds": vocab.kinds,
         "chars": array("H", [len(s.decode("utf-8", "replace")) for s in symbols]) if marked else b"",
         "itself": bytes(total),
@@ -89,7 +92,6 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["class_index"], parts["classes"] = _classes() if vocab.pattern == TEKKEN_PATTERN else (b"", b"")
     parts |= dict.fromkeys(("pairs", "rule_result", "rule_rank", "joins", "ascii_joins", "fragment_joins"), b"")
     parts |= dict.fromkeys(("pair_ranks", "halves", "trie", "trie_pieces", "shorter", "known"), b"")
-    longest = max(map(len, symbols))
     shape = (n, total, longest, marked)
     ties = _rules(vocab, take, parts, shape)
     opened = tables.Tables(parts, *shape, ties, vocab.split_spaces)
@@ -102,9 +104,9 @@ def make_image(vocab: Vocabulary) -> bytes:
     if parts["itself"] == reached:
         parts["pair_ranks"] = trie.pair_ranks(opened, parts["pairs"])
         parts["halves"], marks = trie.halves(opened, reached, merges)
-        order = sorted((i for i in range(n) if marks[i]), key=symbols.__getitem__)
-        parts["trie"], parts["trie_pieces"] = trie.trie(opened, array("I", order))
-        parts["shorter"] = trie.shorter(opened, array("I", order))
+        order = trie.in_order(opened, marks)
+        parts["trie"], parts["trie_pieces"] = trie.trie(opened, order)
+        parts["shorter"] = trie.shorter(opened, order)
     parts["known"] = trie.known(opened, parts["itself"])
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
     return _pack(parts)
@@ -113,21 +115,20 @@ def make_image(vocab: Vocabulary) -> bytes:
 def _check_rules(vocab: Vocabulary, marked: bool) -> None:
     """Refuse combinations that no known file has and that the core would not encode exactly."""
     known = {int(kind) for kind in Kind} - {Kind.UNUSED}
-    texts = known - {Kind.BYTE} if marked else {Kind.USER_DEFINED}
-    for i, kind in enumerate(vocab.kinds):
+    texts = known - {Kind.BYTE}
+    if not marked or _are_utf8(_of_kinds(vocab, texts, vocab.pieces)):
+        texts = {Kind.USER_DEFINED}
+    for i in _of_kinds(vocab, texts | (set(range(256)) - known), range(len(vocab.pieces))):
+        kind = vocab.kinds[i]
         if kind not in known:
             raise VocabularyError(f"{vocab.name}: piece {i} is of kind {kind}, which cannot be encoded exactly.")
-        if kind not in texts:
-            continue
         try:
             text = vocab.pieces[i].decode()
         except UnicodeDecodeError as error:
             raise VocabularyError(f"{vocab.name}: piece {i}, {vocab.pieces[i][:40]!r}, is not UTF-8.") from error
         if marked and kind == Kind.USER_DEFINED and SPACE in text:
             raise VocabularyError(f"{vocab.name}: user-defined piece {i}, {text[:40]!r}, holds a space.")
-    if marked and SPACE.encode() not in {
-        p for p, kind in zip(vocab.pieces, vocab.kinds, strict=True) if kind == Kind.NORMAL
-    }:
+    if marked and SPACE.encode() not in _of_kinds(vocab, {Kind.NORMAL}, vocab.pieces):
         raise VocabularyError(f"{vocab.name}: no piece {SPACE!r}; a space would have no id of its own.")
     if marked and (vocab.whole_pieces or vocab.pattern is not None):
         raise VocabularyError(f"{vocab.name}: whole_pieces and pattern are rules of the byte-level families.")
@@ -135,21 +136,36 @@ def _check_rules(vocab: Vocabulary, marked: bool) -> None:
         raise VocabularyError(f"{vocab.name}: prefix and split_spaces are rules of the family sentencepiece.")
 
 
+def _of_kinds(vocab: Vocabulary, kinds: Collection[int], items: Iterable[T]) -> Iterator[T]:
+    """Return what stands in `items` at the places of the pieces of these kinds."""
+    return compress(items, vocab.kinds.translate(bytes(kind in kinds for kind in range(256))))
+
+
+def _are_utf8(pieces: Iterable[bytes]) -> bool:
+    """Tell whether each piece is; between them stands what is inside of no character."""
+    try:
+        b"\0".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _surfaces(vocab: Vocabulary, marked: bool) -> tuple[list[bytes], list[bytes]]:
     """Return what each piece looks like in text, and the characters inside pieces that are no piece themselves."""
     if not marked:
         return list(vocab.pieces), []
     mark = SPACE.encode()
-    text = (Kind.NORMAL, Kind.USER_DEFINED)
-    surfaces = [p.replace(mark, b" ") if k in text else p for p, k in zip(vocab.pieces, vocab.kinds, strict=True)]
-    for i, (piece, kind) in enumerate(zip(vocab.pieces, vocab.kinds, strict=True)):
-        if kind in text and b" " in piece:
+    surfaces = list(vocab.pieces)
+    for i in _of_kinds(vocab, {Kind.NORMAL, Kind.USER_DEFINED}, range(len(surfaces))):
+        piece = surfaces[i]
+        if b" " in piece:
             raise VocabularyError(
                 f"{vocab.name}: piece {i}, {piece!r}, holds a plain space, which no text can contain."
             )
+        surfaces[i] = piece.replace(mark, b" ")
     if vocab.merges is not None:
         return surfaces, []
-    normal = [s.decode("utf-8") for s, k in zip(surfaces, vocab.kinds, strict=True) if k == Kind.NORMAL]
+    normal = [s.decode("utf-8") for s in _of_kinds(vocab, {Kind.NORMAL}, surfaces)]
     single = {s for s in normal if len(s) == 1}
     return surfaces, sorted(c.encode() for c in set("".join(normal)) - single)
 
@@ -181,7 +197,7 @@ def _rules(
     vocab: Vocabulary, take: bytes, parts: dict[str, bytes | bytearray | array[int]], shape: tuple[int, int, int, bool]
 ) -> bool:
     """Fill in the merge rules; tell whether some have equal rank."""
-    n, total = shape[:2]
+    total = shape[1]
     if vocab.merges is not None:
         left, right, made = (
             (array("I", column) for column in zip(*vocab.merges, strict=True)) if vocab.merges else ((),) * 3
@@ -189,15 +205,9 @@ def _rules(
         parts["pairs"] = build.explicit_pairs(array("I", left), array("I", right))
         parts["rule_result"] = array("I", made)
         return False
-    order = sorted((i for i in range(n) if vocab.ranks[i] != NEVER and take[i]), key=vocab.ranks.__getitem__)
-    dense = array(
-        "I", accumulate((vocab.ranks[a] != vocab.ranks[b] for a, b in zip(order[1:], order, strict=False)), initial=0)
-    )
-    ties = bool(order) and dense[-1] + 1 < len(order)
-    rule_of = array("I", [NEVER]) * total
-    for rule, i in enumerate(order):
-        rule_of[i] = rule
-    parts["rule_result"] = array("I", order)
+    order, dense, rule_of = build.rules(array("I", vocab.ranks), take, total)
+    ties = len(order) > 0 and dense[-1] + 1 < len(order)
+    parts["rule_result"] = order
     parts["rule_rank"] = dense if ties else b""
     parts["pairs"] = build.implicit_pairs(tables.Tables(parts, *shape, ties, vocab.split_spaces), rule_of)
     return ties
@@ -213,8 +223,9 @@ def _classes() -> tuple[array[int], bytes]:
         a, b = int(first, 16), int(last, 16) + 1
         flags[a:b] = bytes([CLASS_BITS[name]]) * (b - a)
     flags[10] = flags[13] = NEWLINE
+    every = bytes(flags)
     blocks: dict[bytes, int] = {}
-    index = array("H", [blocks.setdefault(bytes(flags[i : i + 128]), len(blocks)) for i in range(0, 0x110000, 128)])
+    index = array("H", [blocks.setdefault(every[i : i + 128], len(blocks)) for i in range(0, 0x110000, 128)])
     return index, b"".join(blocks)
 
 
@@ -236,16 +247,16 @@ def _meta(vocab: Vocabulary, longest: int, ties: bool) -> dict[str, object]:
 
 
 def _pack(parts: dict[str, bytes | bytearray | array[int]]) -> bytes:
-    raw = {name: bytes(parts[name]) for name in SECTIONS}
-    body = bytearray()
-    table = []
+    body: list[bytes | bytearray | array[int]] = []
+    places = bytearray()
+    at = HEADER
     for name in SECTIONS:
-        table.append((HEADER + len(body), len(raw[name])))
-        body += raw[name]
-        body += bytes(-len(body) % PADDING)
-    places = b"".join(struct.pack("<QQ", *row) for row in table)
-    rest = places.ljust(HEADER - HEAD.size, b"\0") + body
-    return HEAD.pack(MAGIC, FORMAT, build.checksum(rest)) + rest
+        size = memoryview(parts[name]).nbytes
+        gap = -size % PADDING
+        places += struct.pack("<QQ", at, size)
+        body += [parts[name], bytes(gap)]
+        at += size + gap
+    return build.sealed(HEAD.pack(MAGIC, FORMAT, 0)[:-8], [places.ljust(HEADER - HEAD.size, b"\0"), *body])
 
 
 class Image:

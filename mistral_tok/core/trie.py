@@ -5,10 +5,12 @@ The trie is a double array. The bytes that may follow a prefix lie in one block 
 the byte; no two prefixes have the same number, so the byte alone tells whose cell it is.
 """
 
+from array import array
+
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcmp, memset
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
     MT_ENTRY,
@@ -39,6 +41,7 @@ LONGEST = cython.declare(uint32_t, 48)  # bytes of a piece that mt_word can merg
 FREE = cython.declare(uint32_t, 256)
 ONE_ID = cython.declare(uint32_t, 1 << 29)  # in the value of an entry
 BEHIND = cython.declare(uint32_t, 4096)  # cells behind the last one that are tried for what follows a prefix
+FEW = cython.declare(cython.Py_ssize_t, 24)  # pieces that are sorted by comparing them
 
 
 @cython.cfunc
@@ -156,35 +159,136 @@ def halves(tables: Tables, reached: cython.const[uint8_t][::1], merges: object) 
     result = bytearray(merges)
     marks = bytearray(t.n_symbols)
     found: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
-    size: uint32_t
+    order: cython.const[uint32_t][::1] = by_size(t)
+    i: cython.Py_ssize_t
     s: uint32_t
     left: uint32_t
     right: uint32_t
-    for size in range(1, LONGEST + 1):  # halves are shorter than what they make
-        for s in range(t.n_symbols):
-            if size_of(t, s) != size:
-                continue
-            left = cython.cast(uint32_t, found[s] >> 43)
-            right = cython.cast(uint32_t, found[s] >> 22) & MT_NO_SYMBOL
-            marks[s] = (s >= t.n_pieces or reached[s]) and (
-                found[s] == 0
-                or (
-                    marks[left]
-                    and marks[right]
-                    and MT_ORDER(found[left]) < MT_ORDER(found[s])
-                    and MT_ORDER(found[right]) < MT_ORDER(found[s])
-                )
+    for i in range(order.shape[0]):
+        s = order[i]
+        left = cython.cast(uint32_t, found[s] >> 43)
+        right = cython.cast(uint32_t, found[s] >> 22) & MT_NO_SYMBOL
+        marks[s] = (s >= t.n_pieces or reached[s]) and (
+            found[s] == 0
+            or (
+                marks[left]
+                and marks[right]
+                and MT_ORDER(found[left]) < MT_ORDER(found[s])
+                and MT_ORDER(found[right]) < MT_ORDER(found[s])
             )
-            if not marks[s]:
-                found[s] = 0
+        )
+        if not marks[s]:
+            found[s] = 0
     memset(PyByteArray_AS_STRING(marks) + t.n_pieces, 0, t.n_symbols - t.n_pieces)
     return result, marks
 
 
 @cython.cfunc
+def by_size(t: cython.pointer(mt_tables)) -> object:
+    """Return the symbols that are not long, the shortest first: halves are shorter than what they make."""
+    ends: uint32_t[49]
+    size: uint32_t
+    s: uint32_t
+    memset(ends, 0, cython.sizeof(ends))
+    for s in range(t.n_symbols):
+        if 0 < size_of(t, s) <= LONGEST:
+            ends[size_of(t, s)] += 1
+    for size in range(1, LONGEST + 1):
+        ends[size] += ends[size - 1]
+    result = array("I", bytes(4 * ends[LONGEST]))
+    order: uint32_t[::1] = result
+    for s in range(t.n_symbols):
+        if 0 < size_of(t, s) <= LONGEST:
+            order[ends[size_of(t, s) - 1]] = s
+            ends[size_of(t, s) - 1] += 1
+    return result
+
+
+@cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def size_of(t: cython.pointer(mt_tables), symbol: uint32_t) -> uint32_t:
     return t.offsets[symbol + 1] - t.offsets[symbol]
+
+
+def in_order(tables: Tables, marks: cython.const[uint8_t][::1]) -> array:
+    """Return the pieces that `marks` marks in the order of their bytes. No two of them are the same."""
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    ids = bytearray(8 * t.n_pieces)
+    order: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(ids))
+    count: cython.Py_ssize_t = 0
+    s: uint32_t
+    for s in range(t.n_pieces):
+        order[count] = s
+        count += marks[s] != 0
+    sort(t, order, order + t.n_pieces, count, 0)
+    return array("I", bytes(ids[: 4 * count]))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def sort(
+    t: cython.pointer(mt_tables),
+    order: cython.pointer(uint32_t),
+    room: cython.pointer(uint32_t),
+    n: cython.Py_ssize_t,
+    depth: uint32_t,
+) -> cython.void:
+    """Sort pieces that have their first `depth` bytes in common."""
+    ends: cython.Py_ssize_t[257]
+    i: cython.Py_ssize_t
+    start: cython.Py_ssize_t = 0
+    if n <= FEW:
+        sort_few(t, order, n, depth)
+        return
+    memset(ends, 0, cython.sizeof(ends))
+    for i in range(n):
+        ends[byte_at(t, order[i], depth)] += 1
+    for i in range(257):
+        ends[i], start = start, start + ends[i]
+    for i in range(n):
+        room[ends[byte_at(t, order[i], depth)]] = order[i]
+        ends[byte_at(t, order[i], depth)] += 1
+    memcpy(order, room, 4 * n)
+    for i in range(1, 257):
+        if ends[i] - ends[i - 1] > 1:
+            sort(t, order + ends[i - 1], room, ends[i] - ends[i - 1], depth + 1)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def sort_few(
+    t: cython.pointer(mt_tables), order: cython.pointer(uint32_t), n: cython.Py_ssize_t, depth: uint32_t
+) -> cython.void:
+    """Put each piece in its place among those before it."""
+    i: cython.Py_ssize_t
+    j: cython.Py_ssize_t
+    piece: uint32_t
+    for i in range(1, n):
+        piece = order[i]
+        j = i
+        while j > 0 and is_less(t, piece, order[j - 1], depth):
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = piece
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def is_less(t: cython.pointer(mt_tables), a: uint32_t, b: uint32_t, depth: uint32_t) -> cython.bint:
+    """Compare the bytes of two pieces from `depth` on."""
+    size: uint32_t = min(size_of(t, a), size_of(t, b)) - depth
+    order: cython.int = memcmp(t.blob + t.offsets[a] + depth, t.blob + t.offsets[b] + depth, size)
+    return order < 0 or (order == 0 and size_of(t, a) < size_of(t, b))
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def byte_at(t: cython.pointer(mt_tables), piece: uint32_t, depth: uint32_t) -> uint32_t:
+    """Return one more than a piece's byte, or 0 behind its end."""
+    return t.blob[t.offsets[piece] + depth] + 1 if depth < size_of(t, piece) else 0
 
 
 @cython.cclass
@@ -194,6 +298,7 @@ class Builder:
     cells: bytearray
     pieces: bytearray
     taken: bytearray  # numbers that belong to a prefix
+    after: bytearray  # of a free cell its own place; of another one a later place up to which none is free
     size: uint32_t
     low: uint32_t  # below it no place is looked for
 
@@ -201,6 +306,7 @@ class Builder:
         self.cells = bytearray()
         self.pieces = bytearray()
         self.taken = bytearray()
+        self.after = bytearray()
         self.size = 0
         self.low = MT_TRIE_ROOT
         self.grow(2 * MT_TRIE_ROOT)
@@ -212,9 +318,10 @@ class Builder:
         PyByteArray_Resize(self.cells, 4 * size)
         PyByteArray_Resize(self.pieces, 4 * size)
         PyByteArray_Resize(self.taken, size)
-        cells: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
+        PyByteArray_Resize(self.after, 4 * size)
         for i in range(self.size, size):
-            cells[i] = FREE
+            self.value(self.cells, i, FREE)
+            self.value(self.after, i, i)
         memset(PyByteArray_AS_STRING(self.pieces) + 4 * self.size, 0, 4 * (size - self.size))
         memset(PyByteArray_AS_STRING(self.taken) + self.size, 0, size - self.size)
         self.size = size
@@ -226,15 +333,13 @@ class Builder:
         taken: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(self.taken))
         i: uint32_t
         at: uint32_t
-        cell: uint32_t = self.low
-        while self.low < self.size and cells[self.low] != FREE:
-            self.low += 1
+        cell: uint32_t
+        self.low = self.free_from(self.low)
         if self.low + BEHIND < self.size:
             self.low = self.size - BEHIND
         cell = self.low
         while True:
-            while cell < self.size and cells[cell] != FREE:
-                cell += 1
+            cell = self.free_from(cell)
             if cell == self.size:
                 self.grow(self.size + MT_TRIE_ROOT)
                 cells = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))
@@ -248,14 +353,32 @@ class Builder:
             cell += 1
         taken[at] = 1
         for i in range(count):
-            cells[at ^ bytes_[i]] = bytes_[i]
+            self.take(at, bytes_[i])
         return at
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def take(self, at: uint32_t, byte: uint32_t) -> cython.void:
+        """Take the cell for a byte that follows the prefix with that number."""
+        self.value(self.cells, at ^ byte, byte)
+        self.value(self.after, at ^ byte, (at ^ byte) + 1)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def free_from(self, cell: uint32_t) -> uint32_t:
+        """Return the first free cell from `cell` on, or how many cells there are."""
+        after: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.after))
+        while cell < self.size and after[cell] != cell:
+            if after[cell] < self.size:
+                after[cell] = after[after[cell]]  # the next search takes half as many steps
+            cell = after[cell]
+        return cell
 
     @cython.cfunc
     def add(
         self,
         t: cython.pointer(mt_tables),
-        order: cython.const[uint32_t][::1],
+        order: cython.pointer(cython.const[uint32_t]),
         start: cython.Py_ssize_t,
         stop: cython.Py_ssize_t,
         depth: uint32_t,
@@ -285,15 +408,17 @@ class Builder:
             self.value(self.cells, cell, self.get(cell) | at << MT_TRIE_SHIFT)
         elif count:
             for i in range(count):
-                self.value(self.cells, at ^ labels[i], labels[i])
+                self.take(at, labels[i])
         for i in range(count):
             self.add(t, order, firsts[i], firsts[i + 1], depth + 1, 0, at ^ labels[i])
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def get(self, cell: uint32_t) -> uint32_t:
         return cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(self.cells))[cell]
 
     @cython.cfunc
+    @cython.exceptval(check=False)
     def value(self, column: bytearray, cell: uint32_t, value: uint32_t) -> cython.void:
         cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(column))[cell] = value
 
@@ -303,7 +428,7 @@ def trie(tables: Tables, order: cython.const[uint32_t][::1]) -> tuple[bytearray,
     builder = Builder()
     cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(builder.taken))[MT_TRIE_ROOT] = 1
     if order.shape[0]:
-        builder.add(cython.address(tables.t), order, 0, order.shape[0], 0, MT_TRIE_ROOT, 0)
+        builder.add(cython.address(tables.t), cython.address(order[0]), 0, order.shape[0], 0, MT_TRIE_ROOT, 0)
     return builder.cells, builder.pieces
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from array import array
 from collections.abc import Sequence
 
@@ -103,7 +104,7 @@ def _byte_pieces(vocab: Sequence[_Entry], size: int, name: str) -> list[bytes]:
     """The bytes of the first `size` entries, whose ranks must count up from 0 and begin with the 256 single bytes."""
     used = vocab[:size]
     ranks = [entry.rank for entry in used]
-    if ranks != list(range(size)):
+    if not all(map(operator.eq, ranks, range(size))):
         i = next(i for i, rank in enumerate(ranks) if rank != i)
         raise damaged(name, f"$.vocab[{i}].rank", f"{ranks[i]} instead of {i}")
     pieces = [entry.token_bytes for entry in used]
