@@ -155,7 +155,7 @@ SIMD: tuple[int | None, ...] = tuple(tables.simd_levels()) if hasattr(tables, "s
 
 @contextmanager
 def instructions(level: int | None, *held: Tokenizer) -> Iterator[None]:
-    """Hold tokenizers to a level of instructions, with no text remembered as a whole; at the lowest, words are merged."""
+    """Hold tokenizers to a level of instructions, without memory of whole texts; at the lowest, words are merged."""
     for found in held if level is not None else ():
         found._image.tables.set_simd(level)
         found._image.tables.set_spelling(level != 0)

@@ -56,7 +56,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads of the section `threads`")
     parser.add_argument("--cpu", type=int, default=last_processor(),
-                        help="processor to which measurements on one thread are pinned, for some libraries start threads "
+                        help="processor to which measurements on one thread are pinned: some libraries start threads "
                         "of their own; by default the last one that there is; -1 for any")  # fmt: skip
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
                         help="`cpu` for processor time, on a busy machine (not for the section `threads`)")  # fmt: skip

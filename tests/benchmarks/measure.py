@@ -23,8 +23,8 @@ BOOT = (
 
 
 RATES = (
-    "first", "new", "warm", "warm_segments", "arrays_segments", "arrays_first", "arrays_new", "arrays", "arrays_each", "lists_one", "lists_threads",
-    "arrays_threads", "count", "offsets",
+    "first", "new", "warm", "warm_segments", "arrays_first", "arrays_new", "arrays", "arrays_segments", "arrays_each",
+    "lists_one", "lists_threads", "arrays_threads", "count", "offsets",
 )  # fmt: skip
 """Modes that are measured in seconds for a text and shown as bytes a second."""
 

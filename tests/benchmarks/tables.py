@@ -28,7 +28,7 @@ MODES = {
 
 
 AGAINST = {"warm_segments": "warm", "arrays_segments": "arrays"}
-"""Modes of ours that are set beside another one of the peers': whole texts are not recalled, as most of them never do."""
+"""Modes of ours that are set beside another one of the peers': whole texts are not recalled."""
 
 BELOW, SHORT = "✗", "·"
 """Marks of a cell below the best exact peer, and of one at its level that falls short of the goal."""

@@ -16,7 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from text_support import DEEP, NAMES, SIMD, any_text, assert_official, corpora, instructions, official_rows, tokenizer, vocabulary
+from text_support import (
+    DEEP,
+    NAMES,
+    SIMD,
+    any_text,
+    assert_official,
+    corpora,
+    instructions,
+    official_rows,
+    tokenizer,
+    vocabulary,
+)
 
 from mistral_tok import Tokenizer
 
