@@ -139,7 +139,9 @@ class Decoder:
                 open_ = False
             else:
                 open_ = self.piece(text, unpacked.data[i], open_ and kind != BYTE)
-        start: uint64_t = 1 if self.strip == 2 and text.used > 0 and text.data[0] == 32 else 0
+        if text.used == 0:
+            return b""
+        start: uint64_t = 1 if self.strip == 2 and text.data[0] == 32 else 0
         return PyBytes_FromStringAndSize(cython.cast(cython.p_char, text.data) + start, text.used - start)
 
     @cython.cfunc
