@@ -256,8 +256,6 @@ def joins(
     hashed = bytearray(1 << (bits - 3))
     fragments = bytearray(8192)
     bitmap: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(hashed))
-    table: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(ascii_joins))
-    parted: cython.pointer(uint8_t) = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(fragments))
     shift: uint32_t = 32 - bits
     s: uint32_t
     at: uint32_t
@@ -282,11 +280,11 @@ def joins(
                 pass  # inside the same character
             elif c == 0xFFFFFFFF or not whole:
                 h = (cython.cast(uint32_t, t.blob[i - 1]) << 8) | t.blob[i]
-                parted[h >> 3] |= 1 << (h & 7)
+                fragments[h >> 3] |= 1 << (h & 7)
             elif c == 32 and split_spaces:
                 pass
             elif c < 128 and previous < 128:
-                table[(previous << 7) | c] = 1
+                ascii_joins[(previous << 7) | c] = 1
             else:
                 h = (mt_join_hash(previous, c) * cython.cast(uint32_t, 0xC2B2AE35)) >> shift
                 bitmap[h >> 6] |= cython.cast(uint64_t, 1) << (h & 63)

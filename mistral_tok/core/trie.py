@@ -212,7 +212,7 @@ def size_of(t: cython.pointer(mt_tables), symbol: uint32_t) -> uint32_t:
 
 
 def in_order(tables: Tables, marks: cython.const[uint8_t][::1]) -> array:
-    """Return the pieces that `marks` marks in the order of their bytes. No two of them are the same."""
+    """Return the pieces that `marks` marks in the order of their bytes. None is long, no two are the same."""
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     ids = bytearray(8 * t.n_pieces)
     order: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(ids))
