@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import compress
 from typing import Any, TypeVar
 
-from mistral_tok.core import build, tables, trie
+from mistral_tok.core import build, known, tables, trie
 from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
@@ -102,12 +102,12 @@ def make_image(vocab: Vocabulary) -> bytes:
     parts["itself"] = take if vocab.whole_pieces else reached
     parts["pairs"] = trie.used_pairs(opened, parts["pairs"], merges)
     if parts["itself"] == reached:
-        parts["pair_ranks"] = trie.pair_ranks(opened, parts["pairs"])
+        parts["pair_ranks"] = known.pair_ranks(opened, parts["pairs"])
         parts["halves"], marks = trie.halves(opened, reached, merges)
         order = trie.in_order(opened, marks)
         parts["trie"], parts["trie_pieces"] = trie.trie(opened, order)
         parts["shorter"] = trie.shorter(opened, order)
-    parts["known"] = trie.known(opened, parts["itself"])
+    parts["known"] = known.known(opened, parts["itself"])
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()
     return _pack(parts)
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The trie of pieces, their halves and ranks, as trie.h reads them: made once, kept in the table image.
+"""The trie of pieces and their halves, as trie.h reads them: made once, kept in the table image.
 
 The trie is a double array. The bytes that may follow a prefix lie in one block of 256 cells, at the block's number xor
 the byte; no two prefixes have the same number, so the byte alone tells whose cell it is.
@@ -13,7 +13,6 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.mistral_tok.core.fast import (
     MT_EMPTY,
-    MT_ENTRY,
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
@@ -21,12 +20,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
     ids_p,
-    mt_known_add,
-    mt_line,
-    mt_lookup,
-    mt_rank_add,
     mt_rank_of,
-    mt_ranks,
     mt_tables,
     mt_word,
     mt_word_start,
@@ -39,7 +33,6 @@ from mistral_tok.core.build import pair_table
 
 LONGEST = cython.declare(uint32_t, 48)  # bytes of a piece that mt_word can merge
 FREE = cython.declare(uint32_t, 256)
-ONE_ID = cython.declare(uint32_t, 1 << 29)  # in the value of an entry
 BEHIND = cython.declare(uint32_t, 4096)  # cells behind the last one that are tried for what follows a prefix
 FEW = cython.declare(cython.Py_ssize_t, 24)  # pieces that are sorted by comparing them
 
@@ -63,44 +56,6 @@ def last_merge(t: cython.pointer(mt_tables), piece: uint32_t, halves: cython.poi
         pair = cython.cast(uint64_t, left) << 21 | w.sym[middle]
         halves[0] = pair << 22 | (mt_rank_of(t, pair) + 1)
     return True
-
-
-def pair_ranks(tables: Tables, pairs: object) -> bytearray:
-    """Return the ranks of pairs, a cache line for all that share one, as checks of trie.h read them."""
-    t: cython.pointer(mt_tables) = cython.address(tables.t)
-    values: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
-    i: cython.Py_ssize_t
-    used: uint64_t = 0
-    rule: uint32_t
-    for i in range(values.shape[0]):
-        used += values[i] != MT_EMPTY
-    count: uint64_t = used // 6 + 1  # of fifteen places
-    result = bytearray((bytes(32) + b"\xff" * 32) * count)
-    lines: cython.pointer(mt_ranks) = cython.cast(cython.pointer(mt_ranks), PyByteArray_AS_STRING(result))
-    for i in range(values.shape[0]):
-        if values[i] != MT_EMPTY:
-            rule = cython.cast(uint32_t, values[i]) & MT_NO_RULE
-            rule = t.rule_rank[rule] if t.ties else rule
-            mt_rank_add(lines, count, values[i] >> 22, rule >> t.rank_shift)
-    return result
-
-
-def known(tables: Tables, itself: cython.const[uint8_t][::1]) -> bytearray:
-    """Return the short pieces that `itself` marks, as memory.h looks segments up."""
-    t: cython.pointer(mt_tables) = cython.address(tables.t)
-    s: uint32_t
-    used: uint64_t = 0
-    for s in range(t.n_pieces):
-        used += itself[s] and size_of(t, s) <= MT_ENTRY
-    mask: uint64_t = 1
-    while 2 * mask < used:
-        mask *= 2
-    result = bytearray(64 * mask)
-    lines: cython.pointer(mt_line) = cython.cast(cython.pointer(mt_line), PyByteArray_AS_STRING(result))
-    for s in range(1, t.n_pieces):
-        if itself[s] and 0 < size_of(t, s) <= MT_ENTRY and mt_lookup(t, t.blob + t.offsets[s], size_of(t, s)) == s:
-            mt_known_add(lines, mask - 1, t.blob + t.offsets[s], size_of(t, s), s)
-    return result
 
 
 def last_merges(tables: Tables, take: cython.const[uint8_t][::1]) -> tuple[bytearray, bytearray]:
@@ -456,21 +411,6 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
         above[count] = piece
         count += 1
     return result
-
-
-def known_fits(section: object, n_pieces: uint32_t) -> bool:
-    """Tell whether lines of pieces hold one id for each key, and none beside the last place."""
-    if len(section) < 64 or len(section) & (len(section) - 1):
-        return False
-    values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
-    i: cython.Py_ssize_t
-    j: cython.Py_ssize_t
-    ok: cython.bint = True
-    for i in range(0, values.shape[0], 16):
-        for j in range(12, 15):
-            ok &= values[i + j] == 0 or (values[i + j] ^ ONE_ID) < n_pieces
-        ok &= values[i + 15] == 0
-    return ok
 
 
 def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:

@@ -6,7 +6,8 @@ from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
 from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE
 from cython.cimports.mistral_tok.core.tables import Tables
 
-from mistral_tok.core.trie import known_fits, trie_fits
+from mistral_tok.core.known import known_fits
+from mistral_tok.core.trie import trie_fits
 from mistral_tok.errors import VocabularyError
 
 
@@ -123,6 +124,7 @@ def size_of(tables: Tables, symbol: uint64_t) -> uint32_t:
 
 @cython.cfunc
 def classes_fit(section: object, size: uint32_t) -> cython.bint:
+    """Tell whether every 128 code points name a block of classes that is there, if there are any."""
     if len(section) == 0:
         return True
     if len(section) != 2 * 8704 or size % 128:
