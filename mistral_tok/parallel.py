@@ -52,6 +52,7 @@ def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int]
     waiting = list(enumerate(bounds))[::-1]
 
     def take() -> None:
+        """Work on one part after the other until none is left, or one has failed."""
         while not errors:
             try:
                 i, bound = waiting.pop()
@@ -112,6 +113,7 @@ def ahead(items: Generator[T]) -> Generator[T]:
     stopped = threading.Event()
 
     def make() -> None:
+        """Put items where the caller finds them, and what ended them."""
         try:
             with closing(items):
                 for item in items:

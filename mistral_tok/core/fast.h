@@ -68,7 +68,7 @@ typedef struct {
     const mt_ranks *pair_ranks;    /* the ranks of pairs once more, less exactly, in one cache line for each */
     uint64_t rank_lines;
     uint32_t rank_shift;           /* what they are divided by, as a power of two */
-    const mt_line *known;          /* pieces of up to 15 bytes that their own text encodes to; NULL where there are none */
+    const mt_line *known;          /* pieces of up to 15 bytes that their own text encodes to; NULL while an image is made */
     uint64_t known_mask;
     const uint64_t *halves;        /* symbols: what each was merged from last, and its order */
     uint32_t n_pieces, n_symbols, n_rules, longest;
@@ -168,6 +168,9 @@ static inline uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t 
 }
 
 static inline uint64_t mt_pair_start(uint64_t key) { return key * 0xD6E8FEB86659FD93u >> 32; }
+
+/* Bytes of a symbol. */
+MT_INLINE uint32_t mt_size_of(const mt_tables *t, uint64_t symbol) { return t->offsets[symbol + 1] - t->offsets[symbol]; }
 
 /* The number of the line in which a pair has its rank, and its mark there. */
 MT_INLINE uint64_t mt_rank_line(uint64_t key, uint64_t lines) { return mt_pair_start(key) * lines >> 32; }

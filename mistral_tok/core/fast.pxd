@@ -85,6 +85,7 @@ cdef extern from "fast.h" nogil:
     uint32_t mt_lookup(const mt_tables *t, const uint8_t *p, uint32_t n)
     uint64_t mt_pair_start(uint64_t key)
     uint32_t MT_UNRANKED
+    uint32_t mt_size_of(const mt_tables *t, uint64_t symbol)
     void mt_rank_add(mt_ranks *lines, uint64_t count, uint64_t key, uint32_t rank)
     uint32_t mt_rank_of(const mt_tables *t, uint64_t key)
     uint32_t mt_rule(const mt_tables *t, uint32_t left, uint32_t right)

@@ -13,6 +13,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_lookup,
     mt_rank_add,
     mt_ranks,
+    mt_size_of,
     mt_tables,
 )
 from cython.cimports.mistral_tok.core.tables import Tables
@@ -46,20 +47,24 @@ def known(tables: Tables, itself: cython.const[uint8_t][::1]) -> bytearray:
     s: uint32_t
     used: uint64_t = 0
     for s in range(t.n_pieces):
-        used += itself[s] and size_of(t, s) <= MT_ENTRY
+        used += itself[s] and mt_size_of(t, s) <= MT_ENTRY
     mask: uint64_t = 1
     while 2 * mask < used:
         mask *= 2
     result = bytearray(64 * mask)
     lines: cython.pointer(mt_line) = cython.cast(cython.pointer(mt_line), PyByteArray_AS_STRING(result))
     for s in range(1, t.n_pieces):  # an id of 0 would look like none
-        if itself[s] and 0 < size_of(t, s) <= MT_ENTRY and mt_lookup(t, t.blob + t.offsets[s], size_of(t, s)) == s:
-            mt_known_add(lines, mask - 1, t.blob + t.offsets[s], size_of(t, s), s)
+        if (
+            itself[s]
+            and 0 < mt_size_of(t, s) <= MT_ENTRY
+            and mt_lookup(t, t.blob + t.offsets[s], mt_size_of(t, s)) == s
+        ):
+            mt_known_add(lines, mask - 1, t.blob + t.offsets[s], mt_size_of(t, s), s)
     return result
 
 
 def known_fits(section: object, n_pieces: uint32_t) -> bool:
-    """Tell whether lines of pieces hold one id for each key, and none beside the last place."""
+    """Tell whether each value of a line is that of one id, or free, and the fourth one of none."""
     if len(section) < 64 or len(section) & (len(section) - 1):
         return False
     values: cython.const[uint32_t][::1] = memoryview(section).cast("B").cast("I")
@@ -71,10 +76,3 @@ def known_fits(section: object, n_pieces: uint32_t) -> bool:
             ok &= values[i + j] == 0 or (values[i + j] ^ ONE_ID) < n_pieces
         ok &= values[i + 15] == 0
     return ok
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def size_of(t: cython.pointer(mt_tables), symbol: uint32_t) -> uint32_t:
-    return t.offsets[symbol + 1] - t.offsets[symbol]

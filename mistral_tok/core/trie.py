@@ -21,6 +21,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_TRIE_SHIFT,
     ids_p,
     mt_rank_of,
+    mt_size_of,
     mt_tables,
     mt_word,
     mt_word_start,
@@ -44,7 +45,7 @@ def last_merge(t: cython.pointer(mt_tables), piece: uint32_t, halves: cython.poi
     middle: uint32_t = 0
     left: uint32_t = 0
     pair: uint64_t
-    mt_word_start(t, cython.address(w), t.blob + t.offsets[piece], size_of(t, piece))
+    mt_word_start(t, cython.address(w), t.blob + t.offsets[piece], mt_size_of(t, piece))
     while w.end[0] < w.n:
         middle = w.end[0]
         left = w.sym[0]
@@ -71,12 +72,14 @@ def last_merges(tables: Tables, take: cython.const[uint8_t][::1]) -> tuple[bytea
     found: cython.pointer(uint64_t) = cython.cast(cython.pointer(uint64_t), PyByteArray_AS_STRING(result))
     s: uint32_t
     for s in range(t.n_pieces):
-        if not take[s] or size_of(t, s) == 0:
+        if not take[s] or mt_size_of(t, s) == 0:
             continue
-        if size_of(t, s) <= LONGEST:
+        if mt_size_of(t, s) <= LONGEST:
             marks[s] = last_merge(t, s, found + s)
         else:
-            marks[s] = merge(t, t.blob + t.offsets[s], size_of(t, s), out) == 1 and cython.cast(uint32_t, out[0]) == s
+            marks[s] = (
+                merge(t, t.blob + t.offsets[s], mt_size_of(t, s), out) == 1 and cython.cast(uint32_t, out[0]) == s
+            )
     return marks, result
 
 
@@ -99,7 +102,7 @@ def used_pairs(tables: Tables, pairs: object, merges: object) -> bytearray:
         if values[i] == MT_EMPTY:
             continue
         piece = t.rule_result[values[i] & MT_NO_RULE]
-        if size_of(t, piece) > LONGEST or values[i] >> 22 == last[piece] >> 22:
+        if mt_size_of(t, piece) > LONGEST or values[i] >> 22 == last[piece] >> 22:
             used[count] = values[i]
             count += 1
     return pair_table(memoryview(kept)[: 8 * count])
@@ -146,24 +149,17 @@ def by_size(t: cython.pointer(mt_tables)) -> object:
     s: uint32_t
     memset(ends, 0, cython.sizeof(ends))
     for s in range(t.n_symbols):
-        if 0 < size_of(t, s) <= LONGEST:
-            ends[size_of(t, s)] += 1
+        if 0 < mt_size_of(t, s) <= LONGEST:
+            ends[mt_size_of(t, s)] += 1
     for size in range(1, LONGEST + 1):
         ends[size] += ends[size - 1]
     result = array("I", bytes(4 * ends[LONGEST]))
     order: uint32_t[::1] = result
     for s in range(t.n_symbols):
-        if 0 < size_of(t, s) <= LONGEST:
-            order[ends[size_of(t, s) - 1]] = s
-            ends[size_of(t, s) - 1] += 1
+        if 0 < mt_size_of(t, s) <= LONGEST:
+            order[ends[mt_size_of(t, s) - 1]] = s
+            ends[mt_size_of(t, s) - 1] += 1
     return result
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def size_of(t: cython.pointer(mt_tables), symbol: uint32_t) -> uint32_t:
-    return t.offsets[symbol + 1] - t.offsets[symbol]
 
 
 def in_order(tables: Tables, marks: cython.const[uint8_t][::1]) -> array:
@@ -233,9 +229,9 @@ def sort_few(
 @cython.exceptval(check=False)
 def is_less(t: cython.pointer(mt_tables), a: uint32_t, b: uint32_t, depth: uint32_t) -> cython.bint:
     """Compare the bytes of two pieces from `depth` on."""
-    size: uint32_t = min(size_of(t, a), size_of(t, b)) - depth
+    size: uint32_t = min(mt_size_of(t, a), mt_size_of(t, b)) - depth
     order: cython.int = memcmp(t.blob + t.offsets[a] + depth, t.blob + t.offsets[b] + depth, size)
-    return order < 0 or (order == 0 and size_of(t, a) < size_of(t, b))
+    return order < 0 or (order == 0 and mt_size_of(t, a) < mt_size_of(t, b))
 
 
 @cython.cfunc
@@ -243,7 +239,7 @@ def is_less(t: cython.pointer(mt_tables), a: uint32_t, b: uint32_t, depth: uint3
 @cython.exceptval(check=False)
 def byte_at(t: cython.pointer(mt_tables), piece: uint32_t, depth: uint32_t) -> uint32_t:
     """Return one more than a piece's byte, or 0 behind its end."""
-    return t.blob[t.offsets[piece] + depth] + 1 if depth < size_of(t, piece) else 0
+    return t.blob[t.offsets[piece] + depth] + 1 if depth < mt_size_of(t, piece) else 0
 
 
 @cython.cclass
@@ -400,9 +396,9 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
     for i in range(order.shape[0]):
         piece = order[i]
         while count:
-            size = size_of(t, above[count - 1])
+            size = mt_size_of(t, above[count - 1])
             if (
-                size < size_of(t, piece)
+                size < mt_size_of(t, piece)
                 and memcmp(t.blob + t.offsets[above[count - 1]], t.blob + t.offsets[piece], size) == 0
             ):
                 found[piece] = size << 21 | above[count - 1]
@@ -436,7 +432,7 @@ def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
         if not ok or left >= t.n_symbols or right >= t.n_symbols or begins >= t.n_pieces:
             return False
         if t.shorter[i]:
-            ok &= t.shorter[i] >> 21 == size_of(t, begins) and size_of(t, begins) < size_of(t, i)
+            ok &= t.shorter[i] >> 21 == mt_size_of(t, begins) and mt_size_of(t, begins) < mt_size_of(t, i)
         if MT_ORDER(t.halves[i]):
             ok &= MT_ORDER(t.halves[left]) < MT_ORDER(t.halves[i]) and MT_ORDER(t.halves[right]) < MT_ORDER(t.halves[i])
     return ok

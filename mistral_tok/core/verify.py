@@ -3,7 +3,7 @@
 
 import cython
 from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
-from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE
+from cython.cimports.mistral_tok.core.fast import MT_CELL_SYMBOL, MT_EMPTY, MT_NO_RULE, mt_size_of, mt_tables
 from cython.cimports.mistral_tok.core.tables import Tables
 
 from mistral_tok.core.known import known_fits
@@ -95,6 +95,7 @@ def hash_fits(section: object, total: uint32_t) -> cython.bint:
 @cython.cfunc
 def pairs_fit(tables: Tables, section: object) -> cython.bint:
     """Check the pairs. What two symbols merge into is as long as they are together, or writing would go astray."""
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
     values: cython.const[uint64_t][::1] = memoryview(section).cast("B").cast("Q")
     gap: cython.bint = False
     i: cython.Py_ssize_t
@@ -110,16 +111,9 @@ def pairs_fit(tables: Tables, section: object) -> cython.bint:
         rule = values[i] & MT_NO_RULE
         if left >= tables.t.n_symbols or right >= tables.t.n_symbols or rule >= tables.t.n_rules:
             return False
-        if size_of(tables, left) + size_of(tables, right) != size_of(tables, tables.t.rule_result[rule]):
+        if mt_size_of(t, left) + mt_size_of(t, right) != mt_size_of(t, tables.t.rule_result[rule]):
             return False
     return gap
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def size_of(tables: Tables, symbol: uint64_t) -> uint32_t:
-    return tables.t.offsets[symbol + 1] - tables.t.offsets[symbol]
 
 
 @cython.cfunc
