@@ -200,25 +200,23 @@ class Tokenizer:
         """
         import numpy as np
 
-        ends = self._ends(bos, eos)
-        try:
-            data, fixed = self._whole.array(text, *ends), text
-        except (UnicodeEncodeError, TypeError) as error:
-            fixed = mend(text, errors, error)
-            data = self._whole.array(fixed, *ends)
         if self._spans is None:
             self._spans = self._make_spans()
-        found = np.empty((len(data) // 4, 2), np.int32)
-        self._spans.pairs(fixed, data, found, bos, eos)
+        ends, fixed = self._ends(bos, eos), text
+        try:
+            ids, pairs = self._whole.with_spans(text, *ends, self._spans)
+        except (UnicodeEncodeError, TypeError) as error:
+            fixed = mend(text, errors, error)
+            ids, pairs = self._whole.with_spans(fixed, *ends, self._spans)
+        found = np.ndarray((len(ids), 2), np.int32, pairs)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
         if self._whole is not self._encoder:
-            ids = np.frombuffer(data, np.int32)
-            present = ids < self.vocab_size
-            data, found = bytearray(ids[present].tobytes()), found[present]
+            present = [i for i, token in enumerate(ids) if token < self.vocab_size]
+            ids, found = [ids[i] for i in present], found[present]
         if fixed is not text:
             found = np.array(surrogate_positions(text), np.int32)[found]
-        return Encoding(self._whole.listed(data), found)
+        return Encoding(ids, found)
 
     def _make_spans(self) -> Spans:
         every = self.config.get("prefix_scope") == "segment"

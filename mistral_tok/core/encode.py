@@ -8,6 +8,7 @@ batches are encoded.
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
@@ -17,12 +18,17 @@ from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_Track,
     PyObject_GC_UnTrack,
     bytes_p,
+    ids_p,
     mt_buffer_trim,
+    mt_ints,
     mt_list,
+    mt_list_room,
+    mt_lists_fill,
     mt_text,
     mt_text_mostly_ascii,
 )
 from cython.cimports.mistral_tok.core.reader import Place, Reader
+from cython.cimports.mistral_tok.core.spans import Spans
 from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
@@ -81,7 +87,6 @@ class Encoder:
     reader: Reader
     splitter: object
     pool: list
-    ints: list
     cuts: cython.bint
     table_bytes: object
 
@@ -92,7 +97,6 @@ class Encoder:
         self.cuts = scanner != 0 and not image.meta["whole_pieces"]
         self.table_bytes = table_bytes
         self.pool = []
-        self.ints = []
         defined = list(memoryview(image.sections["user_defined"]).cast("B").cast("I"))
         self.reader = Reader(self.tables, defined, prefix, every)
 
@@ -108,7 +112,7 @@ class Encoder:
                     result.append(tail)
                 return result
             k = self.append(worker, text, head, tail, 0)
-            return mt_list(self.shared_ints(), worker.ids, k)
+            return mt_list(self.ints(), worker.ids, k)
         finally:
             self.give(worker)
 
@@ -131,10 +135,29 @@ class Encoder:
         finally:
             self.give(worker)
 
-    def listed(self, data: bytearray) -> list:
-        """Return what `array` made as a list."""
-        ids = cython.cast(cython.pointer(cython.const[int32_t]), PyByteArray_AS_STRING(data))
-        return mt_list(self.shared_ints(), ids, len(data) // 4)
+    def with_spans(self, text: str, head: cython.int, tail: cython.int, spans: Spans) -> tuple:
+        """Return the ids of a text as a list, and their spans: pairs of int32 in a block (see core/spans.py)."""
+        worker: Worker
+        k: int64_t
+        if len(text) > LONG and self.scanner != 2:
+            data: bytearray = self.array(text, head, tail)
+            return self.spanned(
+                text, cython.cast(ids_p, PyByteArray_AS_STRING(data)), len(data) // 4, head, tail, spans
+            )
+        worker = self.take()
+        try:
+            k = self.append(worker, text, head, tail, 0)
+            return self.spanned(text, worker.ids, k, head, tail, spans)
+        finally:
+            self.give(worker)
+
+    @cython.cfunc
+    def spanned(
+        self, text: str, ids: ids_p, n: cython.Py_ssize_t, head: cython.int, tail: cython.int, spans: Spans
+    ) -> tuple:
+        pairs: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 8 * n)
+        spans.pairs(text, ids, n, cython.cast(ids_p, PyByteArray_AS_STRING(pairs)), head >= 0, tail >= 0)
+        return mt_list(self.ints(), ids, n), pairs
 
     def count(self, text: str) -> int:
         """Return the number of ids of a text."""
@@ -165,7 +188,7 @@ class Encoder:
             if k == 0:
                 return total
             if ids is not None:
-                ids.extend(mt_list(self.shared_ints(), worker.ids, k))
+                ids.extend(mt_list(self.ints(), worker.ids, k))
             elif data is not None:
                 at: cython.Py_ssize_t = len(data)
                 PyByteArray_Resize(data, at + 4 * k)
@@ -183,13 +206,16 @@ class Encoder:
         end: int64_t
         try:
             self.many(worker, texts, start, stop, head, tail, splits)
-            ints = self.shared_ints()
+            ints: bytes_p = self.ints()
+            rows = cython.cast(cython.pointer(PyObject), result)
             for split in splits:
                 end = split
-                row: list = mt_list(ints, worker.ids + at, end - at)
+                row: list = mt_list_room(end - at)
                 PyObject_GC_UnTrack(row)
                 result.append(row)
                 at = end
+            with cython.nogil:
+                mt_lists_fill(rows, ints, worker.ids)
             return result
         finally:
             self.give(worker)
@@ -221,11 +247,10 @@ class Encoder:
             self.give(worker)
 
     @cython.cfunc
-    def shared_ints(self) -> list:
+    @cython.exceptval(check=True)
+    def ints(self) -> bytes_p:
         """Return the int objects of all ids, made when first needed."""
-        if not self.ints:
-            self.ints = list(range(self.tables.t.n_pieces))
-        return self.ints
+        return mt_ints(self.tables.t.n_pieces)
 
     @cython.cfunc
     def take(self) -> Worker:
@@ -370,7 +395,7 @@ class Encoder:
                         for token in part.ids:
                             k = self.put(worker, token, k)
                 ends.append(k)
-            return mt_list(self.shared_ints(), worker.ids, k)
+            return mt_list(self.ints(), worker.ids, k)
         finally:
             self.give(worker)
 

@@ -333,19 +333,6 @@ static inline uint64_t mt_key_hash(uint64_t k0, uint64_t k1) {
 /* The other place where an entry may lie. */
 static inline uint64_t mt_other_place(uint64_t h) { return h >> 32 | h << 32; }
 
-/* A list of the shared int objects of `ids`, every one of which is below the length of `ints`. */
-static inline PyObject *mt_list(PyObject *ints, const int32_t *ids, Py_ssize_t n) {
-    PyObject *list = PyList_New(n);
-    if (list == NULL) return NULL;
-    PyObject **objects = ((PyListObject *)ints)->ob_item, **out = ((PyListObject *)list)->ob_item;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *o = objects[ids[i]];
-        Py_INCREF(o);
-        out[i] = o;
-    }
-    return list;
-}
-
 static inline uint64_t mt_turn(uint64_t h) { return h << 29 | h >> 35; }
 
 /* A checksum that finds damage, not malice: four lanes of eight bytes; `n` is a multiple of 32. */

@@ -1,4 +1,5 @@
 # Declarations of fast.h for the modules of the core.
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t, int64_t
 
 cdef extern from "Python.h":
@@ -105,8 +106,11 @@ cdef extern from "fast.h" nogil:
     uint64_t mt_key_hash(uint64_t k0, uint64_t k1)
     uint64_t mt_checksum(const uint8_t *p, uint64_t n)
 
-cdef extern from "fast.h":
-    object mt_list(object ints, const int32_t *ids, Py_ssize_t n)
+cdef extern from "ints.h":
+    const uint8_t *mt_ints(Py_ssize_t most) except NULL
+    object mt_list(const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
+    object mt_list_room(Py_ssize_t n)
+    void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int32_t *ids) nogil
 
 cdef extern from "text.h":
     ctypedef struct mt_text:

@@ -6,8 +6,6 @@ to know of it, so the text itself is read only where a space that is not its own
 """
 
 import cython
-from cython.cimports.cpython.buffer import Py_buffer, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import bytes_p, ids_p
@@ -41,11 +39,6 @@ class Spans:
     `prefix`: a space that is not its own stands before every text (1), or one that does not start with a space (2).
     `every`: the same holds for the text after each user-defined piece.
     """
-
-    tables: Tables
-    prefix: cython.int
-    every: cython.bint
-    steps: cython.pointer(uint8_t)  # of each id: twice the characters that it begins, and 1 where it begins inside one
 
     def __cinit__(self, tables: Tables, prefix: cython.int, every: cython.bint):
         t = cython.address(tables.t)
@@ -81,33 +74,22 @@ class Spans:
             count += not inside(t.blob[i])
         return count
 
-    def pairs(self, text: str, data: bytearray, out: object, head: cython.bint, tail: cython.bint) -> None:
-        """Write int32 pairs (start, end), half open, in characters of `text`, for the int32 ids that it was encoded to.
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def pairs(
+        self, text: str, ids: ids_p, n: cython.Py_ssize_t, out: ids_p, head: cython.bint, tail: cython.bint
+    ) -> cython.int:
+        """Write pairs (start, end), half open, in characters of `text`, for the ids that it was encoded to.
 
-        `out` is a buffer of eight bytes for each id. Bytes of one character that fall in several ids share its span;
+        `out` has room for two numbers for each id. Bytes of one character that fall in several ids share its span;
         the space before the text that is not its own has no width. The first id with `head` and the last with `tail`
         were put around the text, whatever kind they are, and have none either.
         """
-        first: ids_p
-        view: Py_buffer
-        n: cython.Py_ssize_t = len(data) // 4
-        PyObject_GetBuffer(out, cython.address(view), PyBUF_WRITABLE)
-        try:
-            if view.len != 8 * n or n < head + tail:
-                raise ValueError(f"out has {view.len} bytes; {n} ids need {8 * n}.")
-            first = cython.cast(ids_p, view.buf)
-            if head:
-                first[0] = first[1] = 0
-            if tail:
-                first[2 * n - 2] = first[2 * n - 1] = len(text)
-            self.fill(
-                text,
-                cython.cast(ids_p, PyByteArray_AS_STRING(data)) + head,
-                n - head - tail,
-                first + 2 * head,
-            )
-        finally:
-            PyBuffer_Release(cython.address(view))
+        if head:
+            out[0] = out[1] = 0
+        if tail:
+            out[2 * n - 2] = out[2 * n - 1] = len(text)
+        return self.fill(text, ids + head, n - head - tail, out + 2 * head)
 
     @cython.cfunc
     @cython.exceptval(-1)

@@ -1,0 +1,98 @@
+/* Lists of ids without reading or counting a single int object.
+ *
+ * The int objects of all ids lie side by side in memory that is never given back, 32 bytes each, and never die: so the
+ * object of an id is found by arithmetic, and making a list is writing its pointers. (Else each id costs a cache line of
+ * four megabytes of objects, whose references are counted with the interpreter lock.) Objects are copies of Python's own,
+ * as far as they have one digit. From Python 3.12 on an immortal object has a count of its own; before, they begin with a
+ * count that would take ten thousand years of decoding to use up. */
+#ifndef MISTRAL_TOK_INTS_H
+#define MISTRAL_TOK_INTS_H
+
+#include "fast.h"
+
+#define MT_INT 32 /* bytes from one object to the next */
+#if PY_VERSION_HEX >= 0x030C0000
+#define MT_FOREVER UINT32_MAX
+#else
+#define MT_FOREVER (PY_SSIZE_T_MAX >> 2)
+#endif
+
+typedef char mt_int_fits[sizeof(PyLongObject) <= MT_INT ? 1 : -1];
+
+/* The objects of 0 up to `most`: of all tokenizers, made again only for one with a larger vocabulary. NULL with an error set. */
+static inline const uint8_t *mt_ints(Py_ssize_t most) {
+    static uint8_t *made = NULL;
+    static Py_ssize_t size = 0;
+    uint8_t *objects;
+    void *block;
+    if (most <= size) return made;
+    objects = (uint8_t *)mt_reserve((size_t)most * MT_INT, &block);
+    if (objects == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < most; i++) {
+        PyObject *copy = (PyObject *)(void *)(objects + MT_INT * i), *own = PyLong_FromSsize_t(i);
+        if (own == NULL) {
+            mt_release(block, (size_t)most * MT_INT);
+            return NULL;
+        }
+        memcpy(copy, own, sizeof(PyLongObject));
+        Py_DECREF(own);
+#if defined(Py_GIL_DISABLED)
+        copy->ob_tid = 0;
+        copy->ob_ref_local = UINT32_MAX;
+        copy->ob_ref_shared = 0;
+#else
+        Py_SET_REFCNT(copy, (Py_ssize_t)MT_FOREVER);
+#endif
+    }
+    made = objects;
+    size = most;
+    return made;
+}
+
+/* A list with room for `n` objects, which the garbage collector need not know until it is filled. */
+static inline PyObject *mt_list_room(Py_ssize_t n) {
+#if defined(Py_GIL_DISABLED)
+    return PyList_New(n);
+#else
+    PyObject *list = PyList_New(0), **items;
+    if (list == NULL || n == 0) return list;
+    items = (PyObject **)PyMem_Malloc((size_t)n * sizeof(PyObject *));
+    if (items == NULL) {
+        Py_DECREF(list);
+        return PyErr_NoMemory();
+    }
+    ((PyListObject *)list)->ob_item = items;
+    ((PyListObject *)list)->allocated = n;
+    return list;
+#endif
+}
+
+/* Fill it, which needs no lock: nobody else has it yet. */
+static inline void mt_list_fill(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
+    PyObject **out = ((PyListObject *)list)->ob_item;
+    for (Py_ssize_t i = 0; i < n; i++) out[i] = (PyObject *)(void *)(uintptr_t)(ints + (size_t)MT_INT * (uint32_t)ids[i]);
+#if !defined(Py_GIL_DISABLED)
+    Py_SET_SIZE((PyVarObject *)list, n);
+#endif
+}
+
+/* Fill the lists of a list, each as far as it has room, with the ids of all one after the other. */
+static inline void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int32_t *ids) {
+    for (Py_ssize_t i = 0; i < Py_SIZE(lists); i++) {
+        PyListObject *list = (PyListObject *)((PyListObject *)lists)->ob_item[i];
+        const Py_ssize_t n = list->allocated;
+        mt_list_fill((PyObject *)list, ints, ids, n);
+        ids += n;
+    }
+}
+
+/* A list of the ids' objects. */
+static inline PyObject *mt_list(const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
+    PyObject *list = mt_list_room(n);
+    if (list != NULL) mt_list_fill(list, ints, ids, n);
+    return list;
+}
+#endif
