@@ -17,20 +17,26 @@ T = TypeVar("T")
 CHUNK = 1 << 17
 """Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that ids stay in the cache."""
 
+WHOLE = 1 << 20
+"""Characters in a part of one thread where results of parts would have to be joined."""
+
 LEAST = 1 << 15
 """As few are in the last parts, so that threads end together."""
 
 
-def in_chunks(texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T]) -> list[T]:
+def in_chunks(
+    texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T], alone: int = CHUNK
+) -> list[T]:
     """Return the results of `work(start, stop)` over consecutive parts of `texts`, in order.
 
-    `threads`: None takes as many as there are processors. Small batches stay in the calling thread.
+    `threads`: None takes as many as there are processors. Small batches stay in the calling thread, in parts of
+    `alone` characters.
     """
     check_threads(threads)
     ends = list(accumulate(map(len, texts)))
     size = ends[-1] if ends else 0
     threads = min(threads or os.cpu_count() or 1, size // CHUNK + 1)
-    return share(_bounds(ends, threads), threads, work)
+    return share(_bounds(ends, threads, alone), threads, work)
 
 
 def check_threads(threads: int | None) -> None:
@@ -90,12 +96,12 @@ def _begin(call: Callable[[], None]) -> _thread.LockType:
     return ended
 
 
-def _bounds(ends: list[int], threads: int) -> list[tuple[int, int]]:
+def _bounds(ends: list[int], threads: int, alone: int) -> list[tuple[int, int]]:
     """Return where parts of texts begin and end, for the sizes of the first text, the first two, and so on."""
     bounds, start, done = [], 0, 0
     while start < len(ends):
         left = ends[-1] - done
-        size = CHUNK if threads == 1 else max(LEAST, min(CHUNK, left // (2 * threads)))
+        size = alone if threads == 1 else max(LEAST, min(CHUNK, left // (2 * threads)))
         stop = min(bisect_left(ends, done + size, start) + 1, len(ends))
         bounds.append((start, stop))
         start, done = stop, ends[stop - 1]

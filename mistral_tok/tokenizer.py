@@ -15,7 +15,7 @@ from mistral_tok.core.spans import Spans
 from mistral_tok.ids import as_ids, check_id
 from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
-from mistral_tok.parallel import in_chunks
+from mistral_tok.parallel import CHUNK, WHOLE, in_chunks
 from mistral_tok.stream import StreamDecoder
 from mistral_tok.text import Errors, check_rows, check_text, is_strict, mend, mend_unicode, surrogate_positions
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
@@ -268,7 +268,7 @@ class Tokenizer:
 
         ends = self._ends(bos, eos)
         chunks = self._chunks(
-            texts, errors, threads, lambda batch, start, stop: self._encoder.ragged(batch, start, stop, *ends)
+            texts, errors, threads, lambda batch, start, stop: self._encoder.ragged(batch, start, stop, *ends), WHOLE
         )
         splits = np.zeros(sum(len(found) for _, found in chunks) + 1, np.int64)
         parts, row, base = [], 1, 0
@@ -392,9 +392,14 @@ class Tokenizer:
         return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
 
     def _chunks(
-        self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int, int], T]
+        self,
+        texts: Sequence[str],
+        errors: str,
+        threads: int | None,
+        work: Callable[[list[str], int, int], T],
+        alone: int = CHUNK,
     ) -> list[T]:
-        """Run `work` over the parts of a batch.
+        """Run `work` over the parts of a batch; on one thread they have `alone` characters.
 
         Where that fails on a text, say which, or mend the batch and run again.
         """
@@ -403,10 +408,10 @@ class Tokenizer:
             if type(text) is not str:
                 batch[i] = check_text(text, f"texts[{i}]")
         try:
-            return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop))
+            return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop), alone)
         except UnicodeEncodeError:
             mended = [mend_unicode(text, errors, f"texts[{i}]") for i, text in enumerate(batch)]
-        return in_chunks(mended, threads, lambda start, stop: work(mended, start, stop))
+        return in_chunks(mended, threads, lambda start, stop: work(mended, start, stop), alone)
 
 
 def _policy(special: str) -> int:

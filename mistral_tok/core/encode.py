@@ -20,8 +20,10 @@ from cython.cimports.mistral_tok.core.fast import (
     bytes_p,
     ids_p,
     mt_buffer_trim,
+    mt_huge,
     mt_ints,
     mt_list,
+    mt_list_extend,
     mt_list_room,
     mt_lists_fill,
     mt_text,
@@ -59,6 +61,15 @@ def look(held: object, text: cython.pointer(mt_text)) -> cython.int:
     text.kind = 0
     text.data = utf8(held, cython.address(text.size))
     return 0
+
+
+@cython.cfunc
+def block(ids: ids_p, n: cython.Py_ssize_t) -> bytearray:
+    """Return ids in a block of their own."""
+    made: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 4 * n)
+    mt_huge(PyByteArray_AS_STRING(made), 4 * n)
+    memcpy(PyByteArray_AS_STRING(made), ids, 4 * n)
+    return made
 
 
 def tracked(rows: list) -> list:
@@ -131,7 +142,7 @@ class Encoder:
                     result += PyByteArray_FromStringAndSize(cython.cast(cython.p_char, ends + 1), 4)
                 return result
             k = self.append(worker, text, head, tail, 0)
-            return PyByteArray_FromStringAndSize(cython.cast(cython.p_char, worker.ids), 4 * k)
+            return block(worker.ids, k)
         finally:
             self.give(worker)
 
@@ -156,6 +167,7 @@ class Encoder:
         self, text: str, ids: ids_p, n: cython.Py_ssize_t, head: cython.int, tail: cython.int, spans: Spans
     ) -> tuple:
         pairs: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 8 * n)
+        mt_huge(PyByteArray_AS_STRING(pairs), 8 * n)
         spans.pairs(text, ids, n, cython.cast(ids_p, PyByteArray_AS_STRING(pairs)), head >= 0, tail >= 0)
         return mt_list(self.ints(), ids, n), pairs
 
@@ -188,10 +200,11 @@ class Encoder:
             if k == 0:
                 return total
             if ids is not None:
-                ids.extend(mt_list(self.ints(), worker.ids, k))
+                mt_list_extend(cython.cast(cython.pointer(PyObject), ids), self.ints(), worker.ids, k)
             elif data is not None:
                 at: cython.Py_ssize_t = len(data)
                 PyByteArray_Resize(data, at + 4 * k)
+                mt_huge(PyByteArray_AS_STRING(data) + at, 4 * k)
                 memcpy(PyByteArray_AS_STRING(data) + at, worker.ids, 4 * k)
             total += k
 
@@ -232,7 +245,7 @@ class Encoder:
         try:
             self.many(worker, texts, start, stop, head, tail, splits)
             size: int64_t = splits[len(splits) - 1] if splits else 0
-            return PyByteArray_FromStringAndSize(cython.cast(cython.p_char, worker.ids), 4 * size), splits
+            return block(worker.ids, size), splits
         finally:
             self.give(worker)
 
@@ -301,7 +314,7 @@ class Encoder:
                 look(held[i], found + i)
                 room += found[i].size + 3
             with cython.nogil:
-                if not worker.reserve(room):
+                if not worker.restart(room):
                     k = -1
                 for i in range(count):
                     if k >= 0:

@@ -77,6 +77,7 @@ cdef extern from "fast.h" nogil:
     void mt_buffer_trim(mt_buffer *b, uint64_t most)
     void *mt_reserve(size_t size, void **block)
     void mt_release(void *block, size_t size)
+    void mt_huge(void *memory, size_t size)
     void mt_prefetch(const void *p)
     uint64_t mt_mix(uint64_t h)
     uint32_t mt_cell(uint64_t mixed, uint32_t symbol)
@@ -110,6 +111,7 @@ cdef extern from "ints.h":
     const uint8_t *mt_ints(Py_ssize_t most) except NULL
     object mt_list(const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
     object mt_list_room(Py_ssize_t n)
+    int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) except -1
     void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int32_t *ids) nogil
 
 cdef extern from "text.h":
@@ -129,7 +131,8 @@ cdef extern from "texts.h" nogil:
     ctypedef struct mt_kept:
         uint32_t count
 
-    bint mt_texts_start(mt_texts *m, int log2)
+    size_t mt_texts_cells(int log2)
+    bint mt_texts_start(mt_texts *m, int log2, void *cells)
     void mt_texts_end(mt_texts *m)
     uint64_t mt_text_hash(const mt_texts *m, const mt_text *text)
     const mt_kept *mt_text_find(const mt_texts *m, const mt_text *text, uint64_t h)
@@ -141,12 +144,13 @@ cdef extern from "memory.h" nogil:
     uint64_t MT_SOME
     ctypedef struct mt_memory:
         uint8_t *arena
+        void *front
 
     ctypedef struct mt_group:
         int misses
 
     void mt_known_add(mt_line *lines, uint64_t mask, const uint8_t *p, uint32_t n, uint32_t piece)
-    bint mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2)
+    bint mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2, size_t front)
     void mt_memory_end(mt_memory *m)
     void mt_make_room(mt_memory *m)
     void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t room, uint64_t start, const uint64_t *ends, int count)

@@ -64,16 +64,20 @@ static inline PyObject *mt_list_room(Py_ssize_t n) {
         Py_DECREF(list);
         return PyErr_NoMemory();
     }
+    mt_huge(items, (size_t)n * sizeof(PyObject *));
     ((PyListObject *)list)->ob_item = items;
     ((PyListObject *)list)->allocated = n;
     return list;
 #endif
 }
 
+MT_INLINE void mt_list_put(PyObject **out, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
+    for (Py_ssize_t i = 0; i < n; i++) out[i] = (PyObject *)(void *)(uintptr_t)(ints + (size_t)MT_INT * (uint32_t)ids[i]);
+}
+
 /* Fill it, which needs no lock: nobody else has it yet. */
 static inline void mt_list_fill(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
-    PyObject **out = ((PyListObject *)list)->ob_item;
-    for (Py_ssize_t i = 0; i < n; i++) out[i] = (PyObject *)(void *)(uintptr_t)(ints + (size_t)MT_INT * (uint32_t)ids[i]);
+    mt_list_put(((PyListObject *)list)->ob_item, ints, ids, n);
 #if !defined(Py_GIL_DISABLED)
     Py_SET_SIZE((PyVarObject *)list, n);
 #endif
@@ -87,6 +91,36 @@ static inline void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int
         mt_list_fill((PyObject *)list, ints, ids, n);
         ids += n;
     }
+}
+
+/* Add the ids' objects to a list that nobody else has yet. -1 with an error set. */
+static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
+    const Py_ssize_t size = PyList_GET_SIZE(list);
+#if defined(Py_GIL_DISABLED)
+    PyObject *more = PyList_New(n);
+    int failed;
+    if (more == NULL) return -1;
+    mt_list_fill(more, ints, ids, n);
+    failed = PyList_SetSlice(list, size, size, more);
+    Py_DECREF(more);
+    return failed;
+#else
+    PyListObject *l = (PyListObject *)list;
+    if (size + n > l->allocated) {
+        const size_t room = (size_t)(size + n) + (size_t)(size + n) / 8;
+        PyObject **items = (PyObject **)PyMem_Realloc(l->ob_item, room * sizeof(PyObject *));
+        if (items == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        mt_huge(items + size, (room - (size_t)size) * sizeof(PyObject *));
+        l->ob_item = items;
+        l->allocated = (Py_ssize_t)room;
+    }
+    mt_list_put(l->ob_item + size, ints, ids, n);
+    Py_SET_SIZE((PyVarObject *)list, size + n);
+    return 0;
+#endif
 }
 
 /* A list of the ids' objects. */

@@ -26,10 +26,11 @@
 typedef struct {
     mt_line *lines;
     uint64_t *spilt; /* a bit for each line: whether an entry that belongs there lies in its other line */
-    uint64_t *index; /* upper half of the hash, and the place of the record in the arena, in words of eight bytes */
+    uint64_t *index; /* upper half of the hash, and the place of the record in the arena, in words of eight bytes; ends at `lines` */
     uint8_t *arena;  /* records: size, number of ids, text filled up to words of eight bytes, ids; and ids of entries */
     uint64_t line_mask, index_mask, arena_size, arena_used, entries, records;
     uint64_t most_lines, most_index;
+    void *front; /* memory before all that */
     void *block;
     size_t block_size;
 } mt_memory;
@@ -62,6 +63,7 @@ static inline uint64_t mt_record_hash(const uint8_t *p, uint64_t n) {
 static inline void mt_forget(mt_memory *m) {
     m->line_mask = (m->most_lines < 1024 ? m->most_lines : 1024) - 1;
     m->index_mask = (m->most_index < 1024 ? m->most_index : 1024) - 1;
+    m->index = (uint64_t *)m->lines - (m->index_mask + 1);
     memset(m->lines, 0, 64 * (m->line_mask + 1));
     memset(m->spilt, 0, 8 * (m->line_mask / 64 + 1));
     memset(m->index, 0, 8 * (m->index_mask + 1));
@@ -69,19 +71,24 @@ static inline void mt_forget(mt_memory *m) {
     m->entries = m->records = 0;
 }
 
-/* Begin small; the logarithms say how many lines and cells and how much arena there may be. Returns 0 without memory. */
-static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2) {
+/* Begin small; the logarithms say how many lines and cells and how much arena there may be, `front` how much memory the caller
+ * wants for itself. Returns 0 without memory. What is touched first lies together, for the sake of huge pages: the end of
+ * `front`, the bits and the start of the arena; and the index, which grows downwards, below the lines. */
+static inline int mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2, size_t front) {
+    const uint64_t before = (front + 63) / 64 * 64;
+    uint64_t bits;
     uint8_t *p;
     m->most_lines = (uint64_t)1 << lines_log2;
     m->most_index = (uint64_t)1 << index_log2;
     m->arena_size = (uint64_t)1 << arena_log2;
-    m->block_size = 64 * m->most_lines + m->arena_size + 64 + 8 * m->most_index + 8 * (m->most_lines / 64 + 1);
+    bits = (8 * (m->most_lines / 64 + 1) + 63) / 64 * 64;
+    m->block_size = before + bits + m->arena_size + 64 + 8 * m->most_index + 64 * m->most_lines;
     p = (uint8_t *)mt_reserve(m->block_size, &m->block);
     if (p == NULL) return 0;
-    m->lines = (mt_line *)p;
-    m->arena = p + 64 * m->most_lines;
-    m->index = (uint64_t *)(m->arena + m->arena_size + 64);
-    m->spilt = m->index + m->most_index;
+    m->front = p;
+    m->spilt = (uint64_t *)(void *)(p + before);
+    m->arena = p + before + bits;
+    m->lines = (mt_line *)(void *)(m->arena + m->arena_size + 64 + 8 * m->most_index);
     mt_forget(m);
     return 1;
 }
@@ -166,8 +173,9 @@ static inline int mt_more_index(mt_memory *m) {
     uint64_t *cells;
     if (2 * old > m->most_index || (cells = (uint64_t *)malloc(8 * old)) == NULL) return 0;
     memcpy(cells, m->index, 8 * old);
-    memset(m->index, 0, 16 * old);
+    m->index -= old;
     m->index_mask = 2 * old - 1;
+    memset(m->index, 0, 16 * old);
     for (uint64_t i = 0; i < old; i++) {
         if (cells[i] == 0) continue;
         const uint8_t *record = m->arena + 8 * (cells[i] & UINT32_MAX);

@@ -26,7 +26,6 @@ typedef struct {
     uint8_t *arena;
     uint64_t mask, size, used;
     void *block;
-    size_t block_size;
 } mt_texts;
 
 MT_INLINE uint64_t mt_text_bytes(const mt_text *text) { return (uint64_t)text->size * (text->kind ? (uint64_t)text->kind : 1u); }
@@ -37,21 +36,20 @@ static inline void mt_texts_forget(mt_texts *m) {
     m->used = 8;
 }
 
-/* Keep up to 2^log2 bytes. Returns 0 without memory. */
-static inline int mt_texts_start(mt_texts *m, int log2) {
-    uint8_t *p;
+/* Bytes of the cells for 2^log2 bytes of texts. */
+MT_INLINE size_t mt_texts_cells(int log2) { return sizeof(mt_met) * ((size_t)1 << log2) / 128; }
+
+/* Keep up to 2^log2 bytes; the memory of the cells is given, and 0 everywhere. Returns 0 without memory. */
+static inline int mt_texts_start(mt_texts *m, int log2, void *cells) {
     m->size = (uint64_t)1 << log2;
     m->mask = m->size / 128 - 1;
-    m->block_size = m->size + sizeof(mt_met) * (m->mask + 1);
-    p = (uint8_t *)mt_reserve(m->block_size, &m->block);
-    if (p == NULL) return 0;
-    m->cells = (mt_met *)(void *)p;
-    m->arena = (uint8_t *)(m->cells + m->mask + 1);
+    m->cells = (mt_met *)cells;
+    m->arena = (uint8_t *)mt_reserve(m->size, &m->block);
     m->used = 8;
-    return 1;
+    return m->arena != NULL;
 }
 
-static inline void mt_texts_end(mt_texts *m) { mt_release(m->block, m->block_size); }
+static inline void mt_texts_end(mt_texts *m) { mt_release(m->block, m->size); }
 
 /* The hash of a text of MT_TEXT_LEAST bytes and more; 0 for one that is not looked for: too short, or too long to be kept. */
 static inline uint64_t mt_text_hash(const mt_texts *m, const mt_text *text) {

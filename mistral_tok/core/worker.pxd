@@ -14,6 +14,7 @@ cdef class Worker:
     cdef uint64_t ids_room
 
     cdef bint reserve(self, uint64_t ids) noexcept nogil
+    cdef bint restart(self, uint64_t ids) noexcept nogil
     cdef int64_t encode(self, const uint8_t *p, uint64_t n, uint64_t *at, bint prefix, int64_t limit, int64_t k) noexcept nogil
     cdef int64_t encode_spans(self, const uint8_t *p, uint64_t n, uint64_t *ends, int64_t count, int64_t k) noexcept nogil
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil

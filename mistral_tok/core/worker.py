@@ -40,6 +40,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_resolve,
     mt_spill,
     mt_spilt,
+    mt_texts_cells,
     mt_texts_end,
     mt_texts_start,
     mt_trie_word,
@@ -68,12 +69,14 @@ class Worker:
         self.singles = cython.cast(cython.pointer(uint32_t), calloc(0x10000, 4))
         lines: int = table_bytes // 8 // 64
         cells: int = table_bytes // 16 // 8
+        texts: cython.int = max(8, (table_bytes // 4).bit_length() - 1)
         enough: cython.bint = mt_memory_start(
             cython.address(self.m),
             max(2, lines.bit_length() - 1),
             max(4, cells.bit_length() - 1),
             min(27, max(10, (table_bytes // 4).bit_length() - 1)),
-        ) and mt_texts_start(cython.address(self.texts), max(8, (table_bytes // 4).bit_length() - 1))
+            mt_texts_cells(texts),
+        ) and mt_texts_start(cython.address(self.texts), texts, self.m.front)
         if self.singles == cython.NULL or not enough:
             raise MemoryError("No memory for an encoder's tables.")
 
@@ -102,6 +105,18 @@ class Worker:
         self.ids = cython.cast(ids_p, grown)
         self.ids_room = room
         return True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def restart(self, ids: uint64_t) -> cython.bint:
+        """Make room for that many ids, none of which are there yet: nothing is copied."""
+        if ids + 16 <= self.ids_room:
+            return True
+        free(self.ids)
+        self.ids = cython.NULL
+        self.ids_room = 0
+        return self.reserve(ids + ids // 4)
 
     @cython.cfunc
     @cython.nogil
