@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from itertools import pairwise
 from typing import Protocol
 
 
@@ -19,17 +18,6 @@ class Encodes(Protocol):
     def count(self, text: str) -> int:
         """Return the number of ids."""
 
-    def lists(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> list[list[int]]:
-        """Return the ids of each of some texts."""
-
-    def ragged(
-        self, texts: list[str] | list[bytes], start: int, stop: int, head: int, tail: int
-    ) -> tuple[bytearray, list[int]]:
-        """Return the ids of some texts as int32 in a row, and where those of each end."""
-
-    def counts(self, texts: list[str], start: int, stop: int) -> list[int]:
-        """Return the number of ids of each of some texts."""
-
 
 class WithoutAbsent:
     """An encoder that drops the ids from `limit` on, which stand for bytes that the vocabulary lacks.
@@ -43,7 +31,7 @@ class WithoutAbsent:
 
     def encode(self, text: str, head: int = -1, tail: int = -1) -> list[int]:
         """Return ids."""
-        return self._kept(self.whole.encode(text, head, tail))
+        return self.kept(self.whole.encode(text, head, tail))
 
     def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray:
         """Return ids as int32."""
@@ -53,25 +41,7 @@ class WithoutAbsent:
         """Return the number of ids."""
         return len(self.encode(text))
 
-    def lists(self, texts: list[str], start: int, stop: int, head: int, tail: int) -> list[list[int]]:
-        """Return the ids of each of some texts."""
-        return [self._kept(row) for row in self.whole.lists(texts, start, stop, head, tail)]
-
-    def ragged(
-        self, texts: list[str] | list[bytes], start: int, stop: int, head: int, tail: int
-    ) -> tuple[bytearray, list[int]]:
-        """Return the ids of some texts as int32 in a row, and where those of each end."""
-        data, whole_ends = self.whole.ragged(texts, start, stop, head, tail)
-        whole, ids, ends = memoryview(data).cast("i"), array("i"), []
-        for begin, end in pairwise([0, *whole_ends]):
-            ids.extend(self._kept(whole[begin:end].tolist()))
-            ends.append(len(ids))
-        return bytearray(ids.tobytes()), ends
-
-    def counts(self, texts: list[str], start: int, stop: int) -> list[int]:
-        """Return the number of ids of each of some texts."""
-        return [len(row) for row in self.lists(texts, start, stop, -1, -1)]
-
-    def _kept(self, ids: list[int]) -> list[int]:
+    def kept(self, ids: list[int]) -> list[int]:
+        """Return ids without those that are dropped."""
         limit = self._limit
         return [i for i in ids if i < limit]

@@ -5,44 +5,92 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-from bisect import bisect_left
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import accumulate
 from typing import TypeVar
+
+from mistral_tok.core.encode import Encoder
+from mistral_tok.core.together import Batch
 
 T = TypeVar("T")
 
 CHUNK = 1 << 17
-"""Characters, or bytes, in a part: enough that handing it over costs nothing, few enough that ids stay in the cache."""
+"""Characters for which another thread is worth starting."""
 
-WHOLE = 1 << 20
-"""Characters in a part of one thread where results of parts would have to be joined."""
-
-LEAST = 1 << 15
-"""As few are in the last parts, so that threads end together."""
+TICK = 1e-4
+"""Seconds between two looks at threads that take longer than the one that leads can wait for without sleeping."""
 
 
-def in_chunks(
-    texts: Sequence[str | bytes], threads: int | None, work: Callable[[int, int], T], alone: int = CHUNK
-) -> list[T]:
-    """Return the results of `work(start, stop)` over consecutive parts of `texts`, in order.
+def lists(encoder: Encoder, texts: list[str], threads: int | None, head: int = -1, tail: int = -1) -> list[list[int]]:
+    """Return the ids of each text, encoded by up to `threads` threads (None: as many as there are processors)."""
+    rounds = list(_rounds(encoder, texts, threads, (head, tail), Batch.lists))
+    return rounds[0] if len(rounds) == 1 else [row for found in rounds for row in found]
 
-    `threads`: None takes as many as there are processors. Small batches stay in the calling thread, in parts of
-    `alone` characters.
+
+def ragged(
+    encoder: Encoder,
+    texts: list[str] | list[bytes],
+    threads: int | None,
+    head: int = -1,
+    tail: int = -1,
+    *,
+    strings: bool = True,
+) -> Iterator[tuple[bytearray, bytearray]]:
+    """Yield the ids of the next texts, as int32, and 0 and where those of each end, as int64.
+
+    Texts that are no `strings` are bytes, of UTF-8 that was checked.
     """
-    check_threads(threads)
-    ends = list(accumulate(map(len, texts)))
-    size = ends[-1] if ends else 0
-    threads = min(threads or os.cpu_count() or 1, size // CHUNK + 1)
-    return share(_bounds(ends, threads, alone), threads, work)
+    return _rounds(encoder, texts, threads, (head, tail), Batch.ids, strings=strings)
+
+
+def counts(encoder: Encoder, texts: list[str], threads: int | None) -> list[int]:
+    """Return how many ids each text has."""
+    return [n for found in _rounds(encoder, texts, threads, (-1, -1), Batch.counts) for n in found]
+
+
+def _rounds(
+    encoder: Encoder,
+    texts: list[str] | list[bytes],
+    threads: int | None,
+    ends: tuple[int, int],
+    result: Callable[[Batch], T],
+    *,
+    strings: bool = True,
+) -> Iterator[T]:
+    """Yield what batches became, one after the other: as many texts in each as fit into one."""
+    worth, start = _worth(texts, threads), 0
+    while start < len(texts) or start == 0:
+        batch = Batch(encoder, texts, start, *ends, strings)
+        for _ in range(worth - 1):  # first of all: it takes a while until they run
+            _thread.start_new_thread(batch.work, ())
+        try:
+            batch.prepare(worth)
+            batch.lead(worth - 1, result is Batch.lists)
+        finally:
+            while batch.returned() < worth - 1:
+                time.sleep(TICK)
+        found = result(batch)
+        batch.end()
+        yield found
+        start = max(batch.stop, 1)
 
 
 def check_threads(threads: int | None) -> None:
     """Refuse what is no number of threads."""
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise ValueError(f"threads is {threads!r}; expected None or a number from 1 on.")
+
+
+def _worth(texts: list[str] | list[bytes], threads: int | None) -> int:
+    """Return how many threads are worth it: small batches stay in the calling one."""
+    check_threads(threads)
+    threads = threads or os.cpu_count() or 1
+    try:
+        return threads if threads == 1 else min(threads, sum(map(len, texts)) // CHUNK + 1)
+    except TypeError:  # for what is no text there is a better message
+        return 1
 
 
 def share(bounds: list[tuple[int, int]], threads: int, work: Callable[[int, int], T]) -> list[T]:
@@ -94,18 +142,6 @@ def _begin(call: Callable[[], None]) -> _thread.LockType:
 
     _thread.start_new_thread(run, ())
     return ended
-
-
-def _bounds(ends: list[int], threads: int, alone: int) -> list[tuple[int, int]]:
-    """Return where parts of texts begin and end, for the sizes of the first text, the first two, and so on."""
-    bounds, start, done = [], 0, 0
-    while start < len(ends):
-        left = ends[-1] - done
-        size = alone if threads == 1 else max(LEAST, min(CHUNK, left // (2 * threads)))
-        stop = min(bisect_left(ends, done + size, start) + 1, len(ends))
-        bounds.append((start, stop))
-        start, done = stop, ends[stop - 1]
-    return bounds or [(0, 0)]
 
 
 def ahead(items: Generator[T]) -> Generator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
 
 from mistral_tok.absent import Encodes, WithoutAbsent
@@ -15,7 +16,7 @@ from mistral_tok.core.spans import Spans
 from mistral_tok.ids import as_ids, check_id
 from mistral_tok.load import Source, bundled_names, bundled_path, find
 from mistral_tok.load.cache import open_or_make
-from mistral_tok.parallel import CHUNK, WHOLE, in_chunks
+from mistral_tok.parallel import check_threads, counts, lists, ragged
 from mistral_tok.stream import StreamDecoder
 from mistral_tok.text import Errors, check_rows, check_text, is_strict, mend, mend_unicode, surrogate_positions
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
@@ -90,8 +91,9 @@ class Tokenizer:
         self._spans: Spans | None = None
         self._whole = self._make_encoder()
         self._encoder: Encodes = self._whole
+        self._absent: WithoutAbsent | None = None
         if image.n_ids < image.n_pieces:
-            self._encoder = WithoutAbsent(self._whole, image.n_ids)
+            self._encoder = self._absent = WithoutAbsent(self._whole, image.n_ids)
 
     @property
     def chat_template(self) -> str | None:
@@ -245,10 +247,8 @@ class Tokenizer:
     ) -> list[list[int]]:
         """Return the ids of each text. `threads`: None takes what the machine has where the batch is large enough."""
         ends = self._ends(bos, eos)
-        chunks = self._chunks(
-            texts, errors, threads, lambda batch, start, stop: self._encoder.lists(batch, start, stop, *ends)
-        )
-        return tracked(chunks[0] if len(chunks) == 1 else [row for chunk in chunks for row in chunk])
+        rows = self._together(texts, errors, threads, lambda batch, n: lists(self._whole, batch, n, *ends))
+        return tracked(rows if self._absent is None else [self._absent.kept(row) for row in rows])
 
     def encode_ragged(
         self,
@@ -267,18 +267,19 @@ class Tokenizer:
         import numpy as np
 
         ends = self._ends(bos, eos)
-        chunks = self._chunks(
-            texts, errors, threads, lambda batch, start, stop: self._encoder.ragged(batch, start, stop, *ends), WHOLE
-        )
-        splits = np.zeros(sum(len(found) for _, found in chunks) + 1, np.int64)
-        parts, row, base = [], 1, 0
-        for data, found in chunks:
-            splits[row : row + len(found)] = found
-            splits[row : row + len(found)] += base
-            row += len(found)
-            base += len(data) // 4
-            parts.append(np.frombuffer(data, np.int32))
-        return (parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.int32), *parts])), splits
+        if self._absent is not None:
+            rows = self.encode_batch(texts, bos=bos, eos=eos, errors=errors, threads=threads)
+            whole = [np.array([i for row in rows for i in row], np.int32)]
+            splits = [np.cumsum([0, *map(len, rows)], dtype=np.int64)]
+        else:
+            found = self._together(texts, errors, threads, lambda batch, n: list(ragged(self._whole, batch, n, *ends)))
+            whole = [np.frombuffer(ids, np.int32) for ids, _ in found]
+            splits = [np.frombuffer(ends, np.int64) for _, ends in found]
+        if len(whole) == 1:
+            return whole[0], splits[0]
+        base = np.cumsum([0, *(ids.size for ids in whole)], dtype=np.int64)
+        later = [ends[1:] + start for ends, start in zip(splits, base, strict=False)]
+        return np.concatenate(whole), np.concatenate([base[:1], *later])
 
     def count(self, text: str, *, errors: Errors = "strict") -> int:
         """Return the number of ids of a text without making them."""
@@ -289,8 +290,9 @@ class Tokenizer:
 
     def count_batch(self, texts: Sequence[str], *, errors: Errors = "strict", threads: int | None = None) -> list[int]:
         """Return the number of ids of each text."""
-        chunks = self._chunks(texts, errors, threads, self._encoder.counts)
-        return [n for chunk in chunks for n in chunk]
+        if self._absent is not None:
+            return [len(row) for row in self.encode_batch(texts, errors=errors, threads=threads)]
+        return self._together(texts, errors, threads, lambda batch, n: counts(self._whole, batch, n))
 
     def decode(self, ids: object, *, special: Special = "ignore", errors: Errors = "replace") -> str:
         """Return the text of ids: an int, a list, tuple, range, or an integer array or tensor of one dimension.
@@ -366,10 +368,15 @@ class Tokenizer:
         """Encode texts of checked UTF-8, for `files.encode_files`: parts of `encode_ragged`, with the ends in each."""
         import numpy as np
 
+        check_threads(threads)
         ends = self._ends(bos, eos)
+        if self._absent is not None:
+            rows = self.encode_batch([text.decode() for text in texts], bos=bos, eos=eos, threads=threads)
+            return [(np.array([i for row in rows for i in row], np.int32), list(accumulate(map(len, rows))))]
         batch = [text.decode() for text in texts] if self._splits_strings else texts
-        found = in_chunks(batch, threads, lambda start, stop: self._encoder.ragged(batch, start, stop, *ends))
-        return [(np.frombuffer(data, np.int32), splits) for data, splits in found]
+        n = 1 if self._splits_strings else threads
+        found = ragged(self._whole, batch, n, *ends, strings=self._splits_strings)
+        return [(np.frombuffer(ids, np.int32), np.frombuffer(ends, np.int64)[1:].tolist()) for ids, ends in found]
 
     def safe_cut(self) -> Cut | None:
         """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""
@@ -391,27 +398,18 @@ class Tokenizer:
             raise ValueError(f"{self.name} has no {'bos' if bos and self.bos_id is None else 'eos'} token.")
         return cast(int, self.bos_id) if bos else -1, cast(int, self.eos_id) if eos else -1
 
-    def _chunks(
-        self,
-        texts: Sequence[str],
-        errors: str,
-        threads: int | None,
-        work: Callable[[list[str], int, int], T],
-        alone: int = CHUNK,
-    ) -> list[T]:
-        """Run `work` over the parts of a batch; on one thread they have `alone` characters.
-
-        Where that fails on a text, say which, or mend the batch and run again.
-        """
+    def _together(
+        self, texts: Sequence[str], errors: str, threads: int | None, work: Callable[[list[str], int | None], T]
+    ) -> T:
+        """Do `work` on a batch, or on a mended one where half a surrogate pair is in the way."""
+        check_threads(threads)
         batch = list(check_rows(texts, "texts"))
-        for i, text in enumerate(batch):
-            if type(text) is not str:
-                batch[i] = check_text(text, f"texts[{i}]")
+        threads = 1 if self._splits_strings else threads
         try:
-            return in_chunks(batch, threads, lambda start, stop: work(batch, start, stop), alone)
+            return work(batch, threads)
         except UnicodeEncodeError:
             mended = [mend_unicode(text, errors, f"texts[{i}]") for i, text in enumerate(batch)]
-        return in_chunks(mended, threads, lambda start, stop: work(mended, start, stop), alone)
+        return work(mended, threads)
 
 
 def _policy(special: str) -> int:

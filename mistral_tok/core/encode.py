@@ -11,12 +11,11 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_IsTracked,
     PyObject_GC_Track,
-    PyObject_GC_UnTrack,
     bytes_p,
     ids_p,
     mt_buffer_trim,
@@ -24,14 +23,11 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_ints,
     mt_list,
     mt_list_extend,
-    mt_list_room,
-    mt_lists_fill,
     mt_text,
     mt_text_mostly_ascii,
 )
 from cython.cimports.mistral_tok.core.reader import Place, Reader
 from cython.cimports.mistral_tok.core.spans import Spans
-from cython.cimports.mistral_tok.core.tables import Tables
 from cython.cimports.mistral_tok.core.worker import Worker
 
 COMPILED: bool = cython.compiled
@@ -39,7 +35,7 @@ COMPILED: bool = cython.compiled
 LONG = cython.declare(cython.Py_ssize_t, 1 << 20)  # characters from which a text is encoded step by step
 UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
 STEP = cython.declare(int64_t, 1 << 18)  # ids that a long text is encoded at a time, so that they stay in the cache
-KEPT_IDS = cython.declare(uint64_t, 1 << 22)  # ids that a worker's buffer may keep between calls
+KEPT_IDS = cython.declare(uint64_t, 1 << 23)  # ids that a worker's buffer may keep between calls
 
 
 @cython.cfunc
@@ -92,14 +88,6 @@ class Encoder:
     segments: a function from a string to (ends in UTF-8 bytes as array('Q')). `prefix`: 0 none, 1 a space before
     every text, 2 unless it starts with one; `every`: the parts between user-defined pieces count as texts.
     """
-
-    tables: Tables
-    scanner: cython.int
-    reader: Reader
-    splitter: object
-    pool: list
-    cuts: cython.bint
-    table_bytes: object
 
     def __init__(self, image, scanner: int, prefix: int, splitter: object, every: bool, table_bytes: int):
         self.tables = image.tables
@@ -208,57 +196,6 @@ class Encoder:
                 memcpy(PyByteArray_AS_STRING(data) + at, worker.ids, 4 * k)
             total += k
 
-    def lists(
-        self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
-    ) -> list:
-        """Return the ids of each of `texts[start:stop]` as a list of lists, which are to be given to `tracked`."""
-        worker: Worker = self.take()
-        splits: list = []
-        result: list = []
-        at: int64_t = 0
-        end: int64_t
-        try:
-            self.many(worker, texts, start, stop, head, tail, splits)
-            ints: bytes_p = self.ints()
-            rows = cython.cast(cython.pointer(PyObject), result)
-            for split in splits:
-                end = split
-                row: list = mt_list_room(end - at)
-                PyObject_GC_UnTrack(row)
-                result.append(row)
-                at = end
-            with cython.nogil:
-                mt_lists_fill(rows, ints, worker.ids)
-            return result
-        finally:
-            self.give(worker)
-
-    def ragged(
-        self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, head: cython.int, tail: cython.int
-    ) -> tuple:
-        """Return the ids of `texts[start:stop]` in one int32 block, and where each text's ids end in it.
-
-        Where no function splits the texts, they may be bytes, of UTF-8 that was checked (see core/parts.py).
-        """
-        worker: Worker = self.take()
-        splits: list = []
-        try:
-            self.many(worker, texts, start, stop, head, tail, splits)
-            size: int64_t = splits[len(splits) - 1] if splits else 0
-            return block(worker.ids, size), splits
-        finally:
-            self.give(worker)
-
-    def counts(self, texts: list, start: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> list:
-        """Return how many ids each of `texts[start:stop]` has."""
-        worker: Worker = self.take()
-        splits: list = []
-        try:
-            self.many(worker, texts, start, stop, -1, -1, splits)
-            return [b - a for a, b in zip([0, *splits], splits, strict=False)]
-        finally:
-            self.give(worker)
-
     @cython.cfunc
     @cython.exceptval(check=True)
     def ints(self) -> bytes_p:
@@ -284,52 +221,6 @@ class Encoder:
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def many(
-        self,
-        worker: Worker,
-        texts: list,
-        start: cython.Py_ssize_t,
-        stop: cython.Py_ssize_t,
-        head: int32_t,
-        tail: int32_t,
-        splits: list,
-    ) -> int64_t:
-        """Encode texts one after the other into the worker's buffer, without the lock; note where each ends."""
-        count: cython.Py_ssize_t = stop - start
-        held: list = texts[start:stop]  # keeps the strings alive while the lock is released
-        found: cython.pointer(mt_text)
-        i: cython.Py_ssize_t
-        k: int64_t = 0
-        room: uint64_t = 0
-        if self.scanner == 2:
-            for text in held:
-                k = self.append(worker, text, head, tail, k)
-                splits.append(k)
-            return k
-        found = cython.cast(cython.pointer(mt_text), malloc((count + 1) * cython.sizeof(mt_text)))
-        if found == cython.NULL:
-            raise MemoryError("No memory to encode a batch.")
-        try:
-            for i in range(count):
-                look(held[i], found + i)
-                room += found[i].size + 3
-            with cython.nogil:
-                if not worker.restart(room):
-                    k = -1
-                for i in range(count):
-                    if k >= 0:
-                        k = self.reader.one(worker, found + i, head, tail, k)
-                        found[i].size = k
-            for i in range(count):
-                if found[i].size < 0:
-                    self.fail(held[i], k)
-                splits.append(found[i].size)
-        finally:
-            free(found)
-        return k
-
-    @cython.cfunc
-    @cython.exceptval(-1)
     def append(self, worker: Worker, text: str, head: int32_t, tail: int32_t, k: int64_t) -> int64_t:
         """Append the ids of one text to the worker's buffer."""
         found: mt_text
@@ -344,12 +235,12 @@ class Encoder:
             with cython.nogil:
                 k = self.reader.one(worker, cython.address(found), head, tail, k)
         if k < 0:
-            self.fail(text, k)
+            self.fail(text)
         return k
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def fail(self, held: object, k: int64_t) -> cython.int:
+    def fail(self, held: object) -> cython.int:
         """Raise for a text that was not encoded."""
         n: cython.Py_ssize_t = 0
         utf8(held, cython.address(n))  # raises where half a surrogate pair was the reason

@@ -112,7 +112,7 @@ cdef extern from "ints.h":
     object mt_list(const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
     object mt_list_room(Py_ssize_t n)
     int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) except -1
-    void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int32_t *ids) nogil
+    void mt_list_fill(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
 
 cdef extern from "text.h":
     ctypedef struct mt_text:
@@ -183,3 +183,23 @@ cdef extern from "words.h" nogil:
     bint mt_word_step(const mt_tables *t, mt_word *w)
     void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends)
     int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint32_t bytes, int32_t *out)
+
+cdef extern from "batch.h" nogil:
+    ctypedef struct mt_part:
+        int64_t first
+        const int32_t *ids
+
+    ctypedef struct mt_batch:
+        mt_text *texts
+        mt_part *parts
+        int64_t n_texts, n_parts
+        int64_t next, gone
+        int failed
+
+    int64_t mt_batch_take(mt_batch *b)
+    void mt_batch_done(mt_batch *b, int64_t part, const int32_t *ids)
+    const int32_t *mt_batch_ids(const mt_batch *b, int64_t part)
+    void mt_batch_fail(mt_batch *b)
+    void mt_batch_idle(mt_batch *b)
+    void mt_batch_return(mt_batch *b)
+    void mt_batch_part(mt_batch *b, int64_t others)

@@ -83,16 +83,6 @@ static inline void mt_list_fill(PyObject *list, const uint8_t *ints, const int32
 #endif
 }
 
-/* Fill the lists of a list, each as far as it has room, with the ids of all one after the other. */
-static inline void mt_lists_fill(PyObject *lists, const uint8_t *ints, const int32_t *ids) {
-    for (Py_ssize_t i = 0; i < Py_SIZE(lists); i++) {
-        PyListObject *list = (PyListObject *)((PyListObject *)lists)->ob_item[i];
-        const Py_ssize_t n = list->allocated;
-        mt_list_fill((PyObject *)list, ints, ids, n);
-        ids += n;
-    }
-}
-
 /* Add the ids' objects to a list that nobody else has yet. -1 with an error set. */
 static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
     const Py_ssize_t size = PyList_GET_SIZE(list);
