@@ -168,6 +168,7 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "trie.h" nogil:
     uint32_t MT_TRIE_PIECE
+    uint32_t MT_TRIE_OPEN
     uint32_t MT_TRIE_ROOT
     uint32_t MT_TRIE_SHIFT
     uint32_t MT_ORDER(uint64_t half)

@@ -24,7 +24,7 @@ from mistral_tok.vocab import SPACE, Kind, Vocabulary
 
 T = TypeVar("T")
 
-FORMAT = 18
+FORMAT = 19
 """Raised whenever the layout or the meaning of a section changes."""
 
 MAGIC = b"mistral-tok " + sys.byteorder.encode().ljust(6)[:6] + b"\0\0"
@@ -105,7 +105,7 @@ def make_image(vocab: Vocabulary) -> bytes:
         parts["pair_ranks"] = known.pair_ranks(opened, parts["pairs"])
         parts["halves"], marks = trie.halves(opened, reached, merges)
         order = trie.in_order(opened, marks)
-        parts["trie"], parts["trie_pieces"] = trie.trie(opened, order)
+        parts["trie"], parts["trie_pieces"] = trie.trie(opened, order, parts["pairs"], marks)
         parts["shorter"] = trie.shorter(opened, order)
     parts["known"] = known.known(opened, parts["itself"])
     parts["meta"] = json.dumps(_meta(vocab, longest, ties)).encode()

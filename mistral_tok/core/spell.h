@@ -42,6 +42,7 @@ typedef struct {
     uint32_t n, at, k; /* bytes in all, bytes and pieces that are settled; n is 0 for a word to be merged */
     uint32_t size;     /* of the piece that is tried next, `ids[k]`; 0 for none */
     uint32_t tries;
+    uint32_t longest;  /* a bit for each piece that is merged with nothing that begins behind it: the longest that there is */
     uint8_t sizes[MT_PIECES];
     int32_t ids[MT_PIECES + 1];
 } mt_spelling;
@@ -100,14 +101,25 @@ MT_INLINE void mt_check_ask(const mt_ranks *ranks, uint64_t lines, mt_check *x) 
     mt_prefetch(x->line);
 }
 
-MT_INLINE void mt_check_start(const mt_tables *t, mt_check *x, mt_spelling *word) {
+/* Take the steps up to the first that undoes the left piece. Before it, nothing can be wrong if that piece is the longest that its
+ * text begins with: what it is merged with would make a longer one. Returns 1 for a valid pair, 0 when it is not known yet. */
+MT_INLINE int mt_check_start(const mt_tables *t, mt_check *x, mt_spelling *word) {
+    const uint64_t *const halves = t->halves;
+    const uint64_t a = halves[x->left = (uint32_t)word->ids[word->k - 1]];
+    const uint32_t first = MT_ORDER(a);
     x->word = word;
-    x->left = (uint32_t)word->ids[word->k - 1];
     x->right = (uint32_t)word->ids[word->k];
     x->limit = MT_UNRANKED << t->rank_shift;
-    mt_prefetch(t->halves + x->right);
-    mt_prefetch(t->shorter + x->right);
+    if (word->longest >> (word->k - 1) & 1) {
+        uint64_t b = halves[x->right];
+        if (first == 0) return 1;
+        while (MT_ORDER(b) >= first) b = halves[x->right = (uint32_t)(b >> 43)];
+        x->limit = first - 1;
+        x->left = (uint32_t)(a >> 22) & MT_NO_SYMBOL;
+        mt_prefetch(halves + x->left);
+    }
     mt_check_ask(t->pair_ranks, t->rank_lines, x);
+    return 0;
 }
 
 /* Undo one merge. Returns 1 for a valid pair, -1 for one that is not, or perhaps not, and 0 when it is not known yet. */
@@ -141,6 +153,7 @@ MT_INLINE int mt_spell_shorter(const mt_tables *t, mt_spelling *w) {
         if (next && (next >> 21 > 1 || w->p[w->at] < 128 || w->k == 0)) {
             w->ids[w->k] = (int32_t)(next & MT_NO_SYMBOL);
             w->size = next >> 21;
+            w->longest &= ~((uint32_t)1 << w->k);
             if (++w->tries < MT_TRIE_STEPS) return 1;
         }
         if (w->tries == MT_TRIE_STEPS || w->k == 0) {
@@ -152,13 +165,15 @@ MT_INLINE int mt_spell_shorter(const mt_tables *t, mt_spelling *w) {
     }
 }
 
-/* What is going on: words, each of which has a walk, a piece found by a walk that has ended, or a check; and what waits. */
+/* What is going on: words, each of which has a walk, a piece found by a walk that has ended, or a check that is to begin or has
+ * begun; and what waits. */
 typedef struct {
     mt_spelling words[MT_TURNS];
     mt_walk walks[MT_TURNS];
     mt_found found[MT_TURNS];
+    mt_spelling *begun[MT_TURNS]; /* words whose next check has not taken a step */
     mt_check checks[MT_TURNS];
-    int n_walks, n_found, n_checks;
+    int n_walks, n_found, n_begun, n_checks;
     mt_memory *m;
     mt_group *g;
     mt_new *seen;
@@ -185,7 +200,7 @@ MT_INLINE void mt_spell_begin(const mt_tables *t, mt_turns *s, mt_spelling *w) {
     w->what = s->seen[s->next++];
     w->p = w->what.p;
     w->n = w->what.size;
-    w->at = w->k = w->tries = 0;
+    w->at = w->k = w->tries = w->longest = 0;
     mt_walk_begin(t, s, w);
 }
 
@@ -200,15 +215,28 @@ MT_INLINE void mt_spell_settle(const mt_tables *t, mt_turns *s, mt_spelling *w) 
     mt_spell_begin(t, s, w);
 }
 
+/* Have the piece that is tried checked with the one before it, in the next turn. */
+MT_INLINE void mt_check_begin(const mt_tables *t, mt_turns *s, mt_spelling *w) {
+    mt_prefetch(t->halves + w->ids[w->k]);
+    mt_prefetch(t->shorter + w->ids[w->k]);
+    s->begun[s->n_begun++] = w;
+}
+
 MT_INLINE void mt_take_found(const mt_tables *t, mt_turns *s) {
     const int count = s->n_found;
     s->n_found = 0;
     for (int i = 0; i < count; i++) {
         const mt_found f = s->found[i];
         mt_spelling *w = f.word;
-        w->ids[w->k] = (int32_t)t->trie_pieces[f.cell];
-        if ((mt_likely(w->size) || mt_spell_shorter(t, w)) && w->k > 0) mt_check_start(t, s->checks + s->n_checks++, w);
-        else mt_spell_settle(t, s, w);
+        const uint32_t piece = t->trie_pieces[f.cell], bit = (uint32_t)1 << w->k;
+        w->ids[w->k] = (int32_t)(piece & MT_NO_SYMBOL);
+        w->longest = (w->longest & ~bit) | (piece >> MT_TRIE_OPEN ? 0 : bit);
+        if ((mt_likely(w->size) || mt_spell_shorter(t, w)) && w->k > 0) {
+            mt_check_begin(t, s, w);
+        } else {
+            mt_prefetch(t->halves + w->ids[w->k]);
+            mt_spell_settle(t, s, w);
+        }
     }
 }
 
@@ -237,25 +265,33 @@ MT_INLINE void mt_step_checks(const mt_tables *t, mt_turns *s) {
         }
         /* What would merge across the boundary begins any piece that is not shorter than it. */
         if (valid < 0) w->ids[w->k] = (int32_t)s->checks[i].right;
-        if (valid < 0 && mt_spell_shorter(t, w) && w->k > 0) {
-            mt_check_start(t, s->checks + i++, w);
-        } else {
-            s->checks[i] = s->checks[--s->n_checks];
-            mt_spell_settle(t, s, w);
-        }
+        s->checks[i] = s->checks[--s->n_checks];
+        if (valid < 0 && mt_spell_shorter(t, w) && w->k > 0) mt_check_begin(t, s, w);
+        else mt_spell_settle(t, s, w);
+    }
+}
+
+MT_INLINE void mt_step_begun(const mt_tables *t, mt_turns *s) {
+    const int count = s->n_begun;
+    s->n_begun = 0;
+    for (int i = 0; i < count; i++) {
+        mt_spelling *w = s->begun[i];
+        if (mt_check_start(t, s->checks + s->n_checks, w)) mt_spell_settle(t, s, w);
+        else s->n_checks++;
     }
 }
 
 /* Spell segments and remember them; returns how many are left to be merged, at the front. */
 static inline int mt_spell(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     mt_turns s;
-    s.n_walks = s.n_found = s.n_checks = s.next = s.left = 0;
+    s.n_walks = s.n_found = s.n_begun = s.n_checks = s.next = s.left = 0;
     s.m = m, s.g = g, s.seen = seen, s.count = count;
     for (int i = 0; i < MT_TURNS && i < count; i++) mt_spell_begin(t, &s, s.words + i);
-    while (s.n_walks + s.n_found + s.n_checks > 0) {
+    while (s.n_walks + s.n_found + s.n_begun + s.n_checks > 0) {
         mt_take_found(t, &s);
         mt_step_walks(t, &s);
         mt_step_checks(t, &s);
+        mt_step_begun(t, &s);
     }
     return s.left;
 }

@@ -22,6 +22,7 @@
 #define MT_TRIE_SHIFT 10     /* above it, where the cells of the next bytes lie: at this number xor the byte */
 #define MT_TRIE_ROOT 256u    /* the first 256 cells are free: those after a piece that no longer one begins with */
 #define MT_TRIE_STEPS 96     /* tries after which a word is merged instead */
+#define MT_TRIE_OPEN 31      /* bit of a cell's piece: it can be merged with one behind it to what is not in the trie */
 
 /* Halves of a piece: `left << 43 | right << 22 | order`; the order is 1 and the rank of the rule that merges them, or 0. */
 #define MT_ORDER(half) ((uint32_t)(half) & MT_NO_RULE)
@@ -35,7 +36,7 @@ MT_INLINE uint32_t mt_trie_longest(const mt_tables *t, const uint8_t *p, uint32_
         at = unit >> MT_TRIE_SHIFT;
         if (unit & MT_TRIE_PIECE) size = i + 1, cell = c;
     }
-    *piece = t->trie_pieces[cell];
+    *piece = t->trie_pieces[cell] & MT_NO_SYMBOL;
     return size;
 }
 

@@ -16,6 +16,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
+    MT_TRIE_OPEN,
     MT_TRIE_PIECE,
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
@@ -252,8 +253,10 @@ class Builder:
     after: bytearray  # of a free cell its own place; of another one a later place up to which none is free
     size: uint32_t
     low: uint32_t  # below it no place is looked for
+    open_: bytearray  # of each symbol, see `opens`
 
-    def __init__(self) -> None:
+    def __init__(self, open_: bytearray) -> None:
+        self.open_ = open_
         self.cells = bytearray()
         self.pieces = bytearray()
         self.taken = bytearray()
@@ -345,7 +348,7 @@ class Builder:
         piece: uint32_t = order[start]
         if t.offsets[piece + 1] - t.offsets[piece] == depth:
             self.value(self.cells, cell, self.get(cell) | MT_TRIE_PIECE)
-            self.value(self.pieces, cell, piece)
+            self.value(self.pieces, cell, piece | cython.cast(uint32_t, self.open_[piece]) << MT_TRIE_OPEN)
             start += 1
         for i in range(start, stop):
             byte = t.blob[t.offsets[order[i]] + depth]
@@ -374,9 +377,31 @@ class Builder:
         cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(column))[cell] = value
 
 
-def trie(tables: Tables, order: cython.const[uint32_t][::1]) -> tuple[bytearray, bytearray]:
-    """Build the cells and their pieces from pieces in the order of their bytes, none of them twice."""
-    builder = Builder()
+def opens(tables: Tables, pairs: object, marks: cython.const[uint8_t][::1]) -> bytearray:
+    """Return 1 for each symbol that can be merged with one behind it to what `marks` does not mark as in the trie.
+
+    Of the others it is known: the longest piece in the trie that a text begins with is merged with nothing behind it.
+    """
+    t: cython.pointer(mt_tables) = cython.address(tables.t)
+    slots: cython.const[uint64_t][::1] = memoryview(pairs).cast("B").cast("Q")
+    result = bytearray(t.n_symbols)
+    slot: uint64_t
+    made: uint32_t
+    i: cython.Py_ssize_t
+    for i in range(slots.shape[0]):
+        slot = slots[i]
+        if slot != MT_EMPTY:
+            made = t.rule_result[slot & MT_NO_RULE]
+            if made >= t.n_pieces or not marks[made]:
+                result[slot >> 43] = 1
+    return result
+
+
+def trie(
+    tables: Tables, order: cython.const[uint32_t][::1], pairs: object, marks: cython.const[uint8_t][::1]
+) -> tuple[bytearray, bytearray]:
+    """Build the cells and their pieces: those that are marked, in the order of their bytes. `pairs` are all rules."""
+    builder = Builder(opens(tables, pairs, marks))
     cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(builder.taken))[MT_TRIE_ROOT] = 1
     if order.shape[0]:
         builder.add(cython.address(tables.t), cython.address(order[0]), 0, order.shape[0], 0, MT_TRIE_ROOT, 0)
@@ -424,7 +449,7 @@ def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
     ok: cython.bint = True
     for i in range(n):
         ok &= (units[i] >> MT_TRIE_SHIFT) < n
-        ok &= named[i] < t.n_pieces
+        ok &= named[i] & MT_NO_SYMBOL < t.n_pieces
     for i in range(t.n_symbols):
         left = t.halves[i] >> 43
         right = (t.halves[i] >> 22) & MT_NO_SYMBOL
