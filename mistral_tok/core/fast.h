@@ -64,7 +64,7 @@ typedef struct {
     const uint8_t *classes;        /* blocks of 128 */
     const uint32_t *trie;          /* see trie.h; NULL where words are merged */
     const uint32_t *shorter;       /* symbols: `size << 21 | piece` of the longest other piece that each begins with, or 0 */
-    const uint32_t *trie_pieces;   /* the piece of each cell, and bit MT_TRIE_OPEN */
+    const uint32_t *trie_pieces;   /* the piece of each cell, and more: see MT_CELL_SIZE */
     const mt_ranks *pair_ranks;    /* the ranks of pairs once more, less exactly, in one cache line for each */
     uint64_t rank_lines;
     uint32_t rank_shift;           /* what they are divided by, as a power of two */

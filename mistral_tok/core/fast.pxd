@@ -168,7 +168,8 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "trie.h" nogil:
     uint32_t MT_TRIE_PIECE
-    uint32_t MT_TRIE_OPEN
+    uint32_t MT_CELL_OPEN
+    uint32_t MT_CELL_SIZE(uint32_t found)
     uint32_t MT_TRIE_ROOT
     uint32_t MT_TRIE_SHIFT
     uint32_t MT_ORDER(uint64_t half)

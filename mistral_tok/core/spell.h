@@ -49,8 +49,8 @@ typedef struct {
 
 typedef struct {
     mt_spelling *word;
-    const uint8_t *p, *end, *best; /* next byte; end of the word; end of the longest piece so far */
-    uint32_t state, cell;          /* cells of what has been read; cell of the longest piece */
+    const uint8_t *p, *end; /* next byte; end of the word */
+    uint32_t state, cell;   /* cells of what has been read; cell of the longest piece so far */
 } mt_walk;
 
 typedef struct {
@@ -68,17 +68,17 @@ typedef struct {
 
 /* Follow up to `most` bytes; 0 at the end. */
 MT_INLINE int mt_walk_on(const uint32_t *trie, mt_walk *x, int most) {
-    const uint8_t *p = x->p, *best = x->best;
-    uint32_t state = x->state, best_cell = x->cell;
+    const uint8_t *p = x->p;
+    uint32_t state = x->state, longest = x->cell;
     int more;
     do {
         const uint32_t byte = *p++, cell = state ^ byte, unit = trie[cell];
         const int same = (unit & MT_TRIE_LABEL) == byte;
-        if (same & (int)(unit >> 9)) best = p, best_cell = cell;
+        if (same & (int)(unit >> 9)) longest = cell;
         state = unit >> MT_TRIE_SHIFT;
         more = same & (state != 0) & (p != x->end);
     } while (more && --most);
-    x->p = p, x->best = best, x->state = state, x->cell = best_cell;
+    x->p = p, x->state = state, x->cell = longest;
     if (more) mt_prefetch(trie + (state ^ *p));
     return more;
 }
@@ -86,7 +86,7 @@ MT_INLINE int mt_walk_on(const uint32_t *trie, mt_walk *x, int most) {
 /* Begin a walk; 0 where it is over at once. The cells of the first bytes are few, and in the cache. */
 MT_INLINE int mt_walk_start(const uint32_t *trie, mt_walk *x, mt_spelling *word) {
     x->word = word;
-    x->p = x->best = word->p + word->at;
+    x->p = word->p + word->at;
     x->end = word->p + word->n;
     x->state = MT_TRIE_ROOT;
     x->cell = 0;
@@ -184,7 +184,6 @@ MT_INLINE void mt_walk_end(const mt_tables *t, mt_turns *s, const mt_walk *x) {
     mt_found *f = s->found + s->n_found++;
     f->word = x->word;
     f->cell = x->cell;
-    x->word->size = (uint32_t)(x->best - (x->word->p + x->word->at));
     mt_prefetch(t->trie_pieces + x->cell);
 }
 
@@ -228,9 +227,10 @@ MT_INLINE void mt_take_found(const mt_tables *t, mt_turns *s) {
     for (int i = 0; i < count; i++) {
         const mt_found f = s->found[i];
         mt_spelling *w = f.word;
-        const uint32_t piece = t->trie_pieces[f.cell], bit = (uint32_t)1 << w->k;
-        w->ids[w->k] = (int32_t)(piece & MT_NO_SYMBOL);
-        w->longest = (w->longest & ~bit) | (piece >> MT_TRIE_OPEN ? 0 : bit);
+        const uint32_t found = t->trie_pieces[f.cell], bit = (uint32_t)1 << w->k;
+        w->ids[w->k] = (int32_t)(found & MT_NO_SYMBOL);
+        w->size = MT_CELL_SIZE(found);
+        w->longest = (w->longest & ~bit) | (found >> MT_CELL_OPEN ? 0 : bit);
         if ((mt_likely(w->size) || mt_spell_shorter(t, w)) && w->k > 0) {
             mt_check_begin(t, s, w);
         } else {

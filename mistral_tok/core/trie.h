@@ -22,7 +22,10 @@
 #define MT_TRIE_SHIFT 10     /* above it, where the cells of the next bytes lie: at this number xor the byte */
 #define MT_TRIE_ROOT 256u    /* the first 256 cells are free: those after a piece that no longer one begins with */
 #define MT_TRIE_STEPS 96     /* tries after which a word is merged instead */
-#define MT_TRIE_OPEN 31      /* bit of a cell's piece: it can be merged with one behind it to what is not in the trie */
+
+/* What a cell holds of its piece: the piece, its size, and whether it can be merged with one behind it to what is not in the trie. */
+#define MT_CELL_SIZE(found) ((found) >> 21 & 63)
+#define MT_CELL_OPEN 31
 
 /* Halves of a piece: `left << 43 | right << 22 | order`; the order is 1 and the rank of the rule that merges them, or 0. */
 #define MT_ORDER(half) ((uint32_t)(half) & MT_NO_RULE)

@@ -12,11 +12,12 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.mistral_tok.core.fast import (
+    MT_CELL_OPEN,
+    MT_CELL_SIZE,
     MT_EMPTY,
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
-    MT_TRIE_OPEN,
     MT_TRIE_PIECE,
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
@@ -348,7 +349,8 @@ class Builder:
         piece: uint32_t = order[start]
         if t.offsets[piece + 1] - t.offsets[piece] == depth:
             self.value(self.cells, cell, self.get(cell) | MT_TRIE_PIECE)
-            self.value(self.pieces, cell, piece | cython.cast(uint32_t, self.open_[piece]) << MT_TRIE_OPEN)
+            found: uint32_t = piece | depth << 21 | cython.cast(uint32_t, self.open_[piece]) << MT_CELL_OPEN
+            self.value(self.pieces, cell, found)
             start += 1
         for i in range(start, stop):
             byte = t.blob[t.offsets[order[i]] + depth]
@@ -446,10 +448,14 @@ def trie_fits(tables: Tables, cells: object, pieces: object) -> bool:
     left: uint64_t
     right: uint64_t
     begins: uint32_t
-    ok: cython.bint = True
+    piece: uint32_t
+    ok: cython.bint = named[0] == 0
     for i in range(n):
         ok &= (units[i] >> MT_TRIE_SHIFT) < n
-        ok &= named[i] & MT_NO_SYMBOL < t.n_pieces
+        piece = named[i] & MT_NO_SYMBOL
+        if piece >= t.n_pieces:
+            return False
+        ok &= MT_CELL_SIZE(named[i]) == (mt_size_of(t, piece) if units[i] & MT_TRIE_PIECE else 0)
     for i in range(t.n_symbols):
         left = t.halves[i] >> 43
         right = (t.halves[i] >> 22) & MT_NO_SYMBOL
