@@ -25,6 +25,7 @@ static inline const uint8_t *mt_ints(Py_ssize_t most) {
     static Py_ssize_t size = 0;
     uint8_t *objects;
     void *block;
+    const size_t one = (size_t)(PyLong_Type.tp_basicsize + PyLong_Type.tp_itemsize); /* an int of one digit */
     if (most <= size) return made;
     objects = (uint8_t *)mt_reserve((size_t)most * MT_INT, &block);
     if (objects == NULL) {
@@ -37,7 +38,7 @@ static inline const uint8_t *mt_ints(Py_ssize_t most) {
             mt_release(block, (size_t)most * MT_INT);
             return NULL;
         }
-        memcpy(copy, own, sizeof(PyLongObject));
+        memcpy(copy, own, one);
         Py_DECREF(own);
 #if defined(Py_GIL_DISABLED)
         copy->ob_tid = 0;
