@@ -17,7 +17,7 @@ cdef class Encoder:
     cdef object table_bytes
 
     cdef tuple spanned(self, str text, ids_p ids, Py_ssize_t n, int head, int tail, Spans spans)
-    cdef int64_t in_steps(self, Worker worker, str text, list ids, bytearray data) except? -1
+    cdef int64_t in_steps(self, Worker worker, str text, int head, int tail, list ids, bytearray data) except? -1
     cdef const uint8_t *ints(self) except *
     cdef Worker take(self)
     cdef void give(self, Worker worker)

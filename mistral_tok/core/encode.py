@@ -23,6 +23,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_ints,
     mt_list,
     mt_list_extend,
+    mt_list_fit,
     mt_text,
     mt_text_mostly_ascii,
 )
@@ -68,6 +69,14 @@ def block(ids: ids_p, n: cython.Py_ssize_t) -> bytearray:
     return made
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def expected(ids: int64_t, done: uint64_t, size: uint64_t) -> int64_t:
+    """Return how many ids a text will have, and a little more, if the first `done` of its bytes made so many."""
+    rate: cython.double = cython.cast(cython.double, ids) / cython.cast(cython.double, max(done, 1))
+    return ids + cython.cast(int64_t, rate * cython.cast(cython.double, size - done) * 1.02) + ids // 8
+
+
 def tracked(rows: list) -> list:
     """Return the lists of a batch, now known to the garbage collector.
 
@@ -105,10 +114,8 @@ class Encoder:
         k: int64_t
         try:
             if len(text) > LONG and self.scanner != 2:
-                result: list = [] if head < 0 else [head]
-                self.in_steps(worker, text, result, None)
-                if tail >= 0:
-                    result.append(tail)
+                result: list = []
+                self.in_steps(worker, text, head, tail, result, None)
                 return result
             k = self.append(worker, text, head, tail, 0)
             return mt_list(self.ints(), worker.ids, k)
@@ -119,15 +126,10 @@ class Encoder:
         """Return the ids of a text as int32 in the machine's byte order."""
         worker: Worker = self.take()
         k: int64_t
-        ends: int32_t[2]
         try:
             if len(text) > LONG and self.scanner != 2:
-                ends[0] = head
-                ends[1] = tail
-                result = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, ends), 4 if head >= 0 else 0)
-                self.in_steps(worker, text, None, result)
-                if tail >= 0:
-                    result += PyByteArray_FromStringAndSize(cython.cast(cython.p_char, ends + 1), 4)
+                result: bytearray = bytearray()
+                self.in_steps(worker, text, head, tail, None, result)
                 return result
             k = self.append(worker, text, head, tail, 0)
             return block(worker.ids, k)
@@ -164,37 +166,53 @@ class Encoder:
         worker: Worker = self.take()
         try:
             if len(text) > LONG and self.scanner != 2:
-                return self.in_steps(worker, text, None, None)
+                return self.in_steps(worker, text, -1, -1, None, None)
             return self.append(worker, text, -1, -1, 0)
         finally:
             self.give(worker)
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def in_steps(self, worker: Worker, text: str, ids: list | None, data: bytearray | None) -> int64_t:
-        """Encode a long text step by step onto a list or a block; return the number of its ids."""
+    def in_steps(
+        self, worker: Worker, text: str, head: cython.int, tail: cython.int, ids: list | None, data: bytearray | None
+    ) -> int64_t:
+        """Encode a long text step by step into an empty list or block; return the number of its ids.
+
+        Room is made for as many as the text will have if it goes on as it began.
+        """
         n: cython.Py_ssize_t = 0
-        k: int64_t
         total: int64_t = 0
+        room: int64_t = 0
         place: Place
+        over: cython.bint = False
         held = text if text.isascii() else text.encode()  # UTF-8 that is not left in the string for good
         p: bytes_p = utf8(held, cython.address(n))
         self.reader.begin(p, n, cython.address(place))
-        while True:
+        k: int64_t = 0 if head < 0 else self.put(worker, head, 0)
+        while not over:
             with cython.nogil:
-                k = self.reader.advance(worker, p, n, cython.address(place), STEP, 0)
+                k = self.reader.advance(worker, p, n, cython.address(place), STEP, k)
             if k < 0:
                 raise MemoryError(f"No memory to encode a text of {n} bytes.")
             if k == 0:
-                return total
+                over = True
+                k = 0 if tail < 0 else self.put(worker, tail, 0)
+            if total + k > room:
+                room = expected(total + k, place.start + place.done, n)
             if ids is not None:
-                mt_list_extend(cython.cast(cython.pointer(PyObject), ids), self.ints(), worker.ids, k)
+                mt_list_extend(cython.cast(cython.pointer(PyObject), ids), self.ints(), worker.ids, k, room)
             elif data is not None:
-                at: cython.Py_ssize_t = len(data)
-                PyByteArray_Resize(data, at + 4 * k)
-                mt_huge(PyByteArray_AS_STRING(data) + at, 4 * k)
-                memcpy(PyByteArray_AS_STRING(data) + at, worker.ids, 4 * k)
+                if len(data) < 4 * room:
+                    PyByteArray_Resize(data, 4 * room)
+                    mt_huge(PyByteArray_AS_STRING(data) + 4 * total, 4 * (room - total))
+                memcpy(PyByteArray_AS_STRING(data) + 4 * total, worker.ids, 4 * k)
             total += k
+            k = 0
+        if ids is not None:
+            mt_list_fit(cython.cast(cython.pointer(PyObject), ids))
+        elif data is not None:
+            PyByteArray_Resize(data, 4 * total)
+        return total
 
     @cython.cfunc
     @cython.exceptval(check=True)
@@ -310,6 +328,6 @@ class Encoder:
         if token < 0 or cython.cast(uint32_t, token) >= self.tables.t.n_pieces:
             raise ValueError(f"Id {token} is not in the vocabulary, which has {self.tables.t.n_pieces}.")
         if not worker.reserve(k + 1):
-            raise MemoryError("No memory to encode a conversation.")
+            raise MemoryError("No memory for an id.")
         worker.ids[k] = token
         return k + 1

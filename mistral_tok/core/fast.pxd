@@ -111,7 +111,8 @@ cdef extern from "ints.h":
     const uint8_t *mt_ints(Py_ssize_t most) except NULL
     object mt_list(const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
     object mt_list_room(Py_ssize_t n)
-    int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) except -1
+    int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n, Py_ssize_t expected) except -1
+    void mt_list_fit(PyObject *list)
     void mt_list_fill(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n)
 
 cdef extern from "text.h":

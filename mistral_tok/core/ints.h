@@ -84,12 +84,14 @@ static inline void mt_list_fill(PyObject *list, const uint8_t *ints, const int32
 #endif
 }
 
-/* Add the ids' objects to a list that nobody else has yet. -1 with an error set. */
-static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n) {
+/* Add the ids' objects to a list that nobody else has yet, which will have about `expected` in the end: memory that grew in
+ * small steps would be copied again and again, and each time its pages are new. -1 with an error set. */
+static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int32_t *ids, Py_ssize_t n, Py_ssize_t expected) {
     const Py_ssize_t size = PyList_GET_SIZE(list);
 #if defined(Py_GIL_DISABLED)
     PyObject *more = PyList_New(n);
     int failed;
+    (void)expected;
     if (more == NULL) return -1;
     mt_list_fill(more, ints, ids, n);
     failed = PyList_SetSlice(list, size, size, more);
@@ -98,7 +100,8 @@ static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int3
 #else
     PyListObject *l = (PyListObject *)list;
     if (size + n > l->allocated) {
-        const size_t room = (size_t)(size + n) + (size_t)(size + n) / 8;
+        const Py_ssize_t least = size + n + (size + n) / 8;
+        const size_t room = (size_t)(least > expected ? least : expected);
         PyObject **items = (PyObject **)PyMem_Realloc(l->ob_item, room * sizeof(PyObject *));
         if (items == NULL) {
             PyErr_NoMemory();
@@ -111,6 +114,22 @@ static inline int mt_list_extend(PyObject *list, const uint8_t *ints, const int3
     mt_list_put(l->ob_item + size, ints, ids, n);
     Py_SET_SIZE((PyVarObject *)list, size + n);
     return 0;
+#endif
+}
+
+/* Give back what a list that nobody else has yet did not need. */
+static inline void mt_list_fit(PyObject *list) {
+#if defined(Py_GIL_DISABLED)
+    (void)list;
+#else
+    PyListObject *l = (PyListObject *)list;
+    const Py_ssize_t size = PyList_GET_SIZE(list);
+    PyObject **items;
+    if (size == 0 || size == l->allocated) return;
+    items = (PyObject **)PyMem_Realloc(l->ob_item, (size_t)size * sizeof(PyObject *));
+    if (items == NULL) return;
+    l->ob_item = items;
+    l->allocated = size;
 #endif
 }
 

@@ -285,6 +285,8 @@ LONG_TEXTS = {
     "user-defined pieces": lambda: "[REF]" * 1000 + "a [REF]é[REF" * 100_000,
     "one segment": lambda: "a" * 1_200_000,
     "spaces": lambda: " " * 1_200_000,
+    "few ids, then many": lambda: corpora()["en"] * 100 + "🤖 " * 300_000,
+    "many ids, then few": lambda: "🤖 " * 300_000 + corpora()["en"] * 100,
 }
 
 
@@ -301,6 +303,10 @@ def test_long_texts(name: str, case: str) -> None:
     assert found.encode_array(text, eos=True).tolist() == [*row, found.eos_id]
     assert found.count(text) == len(row)
     assert found.decode(row) == (text.replace(SPACE, " ") if found.family == "sentencepiece" else text)
+    grown = found.encode(text)
+    assert sys.getsizeof(grown) <= 9 * len(grown) + 1000
+    grown += grown[:1000]
+    assert grown == row + row[:1000]
     with pytest.raises(ValueError, match=rf"^text\[{len(text)}\] is U\+D800"):
         found.encode(text + "\ud800")
 
