@@ -12,7 +12,7 @@ class Encodes(Protocol):
     def encode(self, text: str, head: int = -1, tail: int = -1) -> list[int]:
         """Return ids."""
 
-    def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray:
+    def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray | memoryview:
         """Return ids as int32."""
 
     def count(self, text: str) -> int:

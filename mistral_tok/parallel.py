@@ -37,7 +37,7 @@ def ragged(
     tail: int = -1,
     *,
     strings: bool = True,
-) -> Iterator[tuple[bytearray, bytearray]]:
+) -> Iterator[tuple[bytearray | memoryview, bytearray]]:
     """Yield the ids of the next texts, as int32, and 0 and where those of each end, as int64.
 
     Texts that are no `strings` are bytes, of UTF-8 that was checked.

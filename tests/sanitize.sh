@@ -16,8 +16,8 @@ trap 'rm -rf "$work"' EXIT
 tests=("$@")
 if [ ${#tests[@]} = 0 ]; then
     tests=(
-        tests/unit/test_core.py tests/unit/test_ints.py tests/unit/test_together.py tests/unit/test_tokenizer.py
-        tests/unit/test_stream.py
+        tests/unit/test_block.py tests/unit/test_core.py tests/unit/test_ints.py tests/unit/test_together.py
+        tests/unit/test_tokenizer.py tests/unit/test_stream.py
         tests/property/test_tokenizer.py tests/property/test_paths.py tests/property/test_masks.py
         tests/property/test_files.py
         tests/differential/test_sentencepiece.py tests/differential/test_tekken.py

@@ -7,12 +7,13 @@ batches are encoded.
 """
 
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
-from cython.cimports.libc.stdint import int32_t, int64_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
+from cython.cimports.mistral_tok.core.block import result
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_IsTracked,
     PyObject_GC_Track,
@@ -61,11 +62,11 @@ def look(held: object, text: cython.pointer(mt_text)) -> cython.int:
 
 
 @cython.cfunc
-def block(ids: ids_p, n: cython.Py_ssize_t) -> bytearray:
-    """Return ids in a block of their own."""
-    made: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 4 * n)
-    mt_huge(PyByteArray_AS_STRING(made), 4 * n)
-    memcpy(PyByteArray_AS_STRING(made), ids, 4 * n)
+def block(ids: ids_p, n: cython.Py_ssize_t) -> object:
+    """Return ids in memory of their own."""
+    data: cython.pointer(uint8_t) = cython.NULL
+    made = result(4 * n, cython.address(data))
+    memcpy(data, ids, 4 * n)
     return made
 
 
@@ -114,23 +115,23 @@ class Encoder:
         k: int64_t
         try:
             if len(text) > LONG and self.scanner != 2:
-                result: list = []
-                self.in_steps(worker, text, head, tail, result, None)
-                return result
+                row: list = []
+                self.in_steps(worker, text, head, tail, row, None)
+                return row
             k = self.append(worker, text, head, tail, 0)
             return mt_list(self.ints(), worker.ids, k)
         finally:
             self.give(worker)
 
-    def array(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> bytearray:
-        """Return the ids of a text as int32 in the machine's byte order."""
+    def array(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> object:
+        """Return the ids of a text as int32 in the machine's byte order, in a bytearray or a memoryview of a Block."""
         worker: Worker = self.take()
         k: int64_t
         try:
             if len(text) > LONG and self.scanner != 2:
-                result: bytearray = bytearray()
-                self.in_steps(worker, text, head, tail, None, result)
-                return result
+                grown: bytearray = bytearray()
+                self.in_steps(worker, text, head, tail, None, grown)
+                return grown
             k = self.append(worker, text, head, tail, 0)
             return block(worker.ids, k)
         finally:
@@ -156,9 +157,9 @@ class Encoder:
     def spanned(
         self, text: str, ids: ids_p, n: cython.Py_ssize_t, head: cython.int, tail: cython.int, spans: Spans
     ) -> tuple:
-        pairs: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 8 * n)
-        mt_huge(PyByteArray_AS_STRING(pairs), 8 * n)
-        spans.pairs(text, ids, n, cython.cast(ids_p, PyByteArray_AS_STRING(pairs)), head >= 0, tail >= 0)
+        data: cython.pointer(uint8_t) = cython.NULL
+        pairs = result(8 * n, cython.address(data))
+        spans.pairs(text, ids, n, cython.cast(ids_p, data), head >= 0, tail >= 0)
         return mt_list(self.ints(), ids, n), pairs
 
     def count(self, text: str) -> int:

@@ -4,9 +4,10 @@
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.cpython.object import PyObject
-from cython.cimports.libc.stdint import int32_t, int64_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.mistral_tok.core.block import result
 from cython.cimports.mistral_tok.core.encode import Encoder, look
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_UnTrack,
@@ -19,7 +20,6 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_batch_part,
     mt_batch_return,
     mt_batch_take,
-    mt_huge,
     mt_list_fill,
     mt_list_room,
     mt_part,
@@ -250,7 +250,7 @@ class Batch:
         return self.rows
 
     def ids(self) -> tuple:
-        """Return the ids of all texts in one int32 block, and 0 and where each text's end in it, as int64."""
+        """Return the ids of all texts, one after the other as int32, and 0 and where each text's end, as int64."""
         n: int64_t = self.b.n_texts
         i: int64_t
         part: int64_t
@@ -263,9 +263,9 @@ class Batch:
         for i in range(n):
             k += self.b.texts[i].size
             end[i + 1] = k
-        data: bytearray = PyByteArray_FromStringAndSize(cython.NULL, 4 * k)
-        mt_huge(PyByteArray_AS_STRING(data), 4 * k)
-        out = cython.cast(ids_p, PyByteArray_AS_STRING(data))
+        memory: cython.pointer(uint8_t) = cython.NULL
+        data = result(4 * k, cython.address(memory))
+        out = cython.cast(ids_p, memory)
         for part in range(self.b.n_parts):
             k = end[self.b.parts[part + 1].first]
             memcpy(out + before, mt_batch_ids(cython.address(self.b), part), 4 * (k - before))

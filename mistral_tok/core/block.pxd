@@ -1,0 +1,15 @@
+from libc.stdint cimport uint8_t
+
+cdef extern from "block.h":
+    ctypedef struct mt_block:
+        pass
+    mt_block *mt_block_take(size_t size)
+    void mt_block_give(mt_block *b)
+    uint8_t *mt_block_data(mt_block *b)
+
+cdef class Block:
+    cdef mt_block *held
+    cdef Py_ssize_t size
+    cdef uint8_t *data(self) noexcept
+
+cdef object result(Py_ssize_t size, uint8_t **data)
