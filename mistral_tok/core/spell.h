@@ -22,8 +22,7 @@ static inline void mt_know(mt_memory *m, mt_group *g, const mt_new *s, const int
     const int i = s->whose;
     const uint64_t k0 = g->k0[i], k1 = g->k1[i];
     if (k1 && n < MT_SOME) {
-        g->entry[i] = mt_entry_find(m, k0, k1); /* it may be met twice in a group */
-        if (g->entry[i] == 0) g->entry[i] = mt_entry_keep(m, k0, k1, ids, n);
+        g->entry[i] = mt_entry_keep(m, k0, k1, ids, n);
     } else {
         const uint64_t h = mt_record_hash(s->p, s->size);
         const uint8_t *record = mt_record_find(m, s->p, s->size, h);

@@ -116,22 +116,47 @@ static inline int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint3
     return mt_word_ids(t, &w, out);
 }
 
+/* The new segments of a group that have keys, each once: a name that code has just introduced soon comes again. */
+typedef struct {
+    uint16_t slot[2 * MT_GROUP];               /* 1 and the place in the group of each, by its hash; 0 for none */
+    uint16_t again[MT_GROUP], first[MT_GROUP]; /* one that came again, and where it came first */
+    int count;
+} mt_twins;
+
+/* Is it there already? If not, it is from now on. */
+MT_INLINE int mt_twin(mt_twins *x, const mt_group *g, int i, uint64_t h) {
+    uint32_t s = (uint32_t)(h >> 32) % (2 * MT_GROUP);
+    for (; x->slot[s]; s = (s + 1) % (2 * MT_GROUP)) {
+        const int j = x->slot[s] - 1;
+        if (g->k0[j] != g->k0[i] || g->k1[j] != g->k1[i]) continue;
+        x->again[x->count] = (uint16_t)i;
+        x->first[x->count++] = (uint16_t)j;
+        return 1;
+    }
+    x->slot[s] = (uint16_t)(i + 1);
+    return 0;
+}
+
 /* Collect the segments of a group that are new: neither in another place, nor with a space mark, nor long. */
-static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, mt_new *seen) {
+static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, mt_new *seen, mt_twins *twins) {
     int left = 0;
+    memset(twins->slot, 0, sizeof twins->slot);
+    twins->count = 0;
     for (int x = 0; x < g->misses; x++) {
         const int i = g->miss[x];
         const uint64_t begin = i ? ends[i - 1] : start, size = ends[i] - begin, k0 = g->k0[i], k1 = g->k1[i];
+        const uint64_t h = mt_key_hash(k0, k1);
         mt_new *s = seen + left;
         if (size == 0 || size > MT_WIDE || (t->marked && memchr(p + begin, 0xE2, size))) continue;
         s->p = p + begin;
         s->size = (uint32_t)size;
         s->whose = (uint16_t)i;
-        if (k1 && mt_spilt(m, mt_key_hash(k0, k1))) {
+        if (k1 && mt_spilt(m, h)) {
             g->entry[i] = mt_entry_find(m, k0, k1);
             if (g->entry[i] || (size >= MT_SOME && mt_record_find(m, s->p, s->size, mt_record_hash(s->p, size)))) continue;
         }
-        if (t->known && k1) mt_prefetch(t->known + (mt_key_hash(k0, k1) & t->known_mask));
+        if (k1 && mt_twin(twins, g, i, h)) continue;
+        if (t->known && k1) mt_prefetch(t->known + (h & t->known_mask));
         left++;
     }
     return left;
@@ -153,9 +178,10 @@ static inline int mt_learn_known(const mt_tables *t, mt_memory *m, mt_group *g, 
 static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends) {
     mt_word words[MT_TURNS];
     mt_new seen[MT_GROUP];
+    mt_twins twins;
     uint16_t whose[MT_TURNS];
     int32_t ids[MT_SHORT + 8];
-    int left = mt_collect(t, m, g, p, start, ends, seen), active = 0, next = 0;
+    int left = mt_collect(t, m, g, p, start, ends, seen, &twins), active = 0, next = 0;
     if (t->known) left = mt_learn_known(t, m, g, seen, left);
     if (t->trie) left = mt_spell(t, m, g, seen, left);
     for (int i = 0; i < left; i++) {
@@ -194,5 +220,6 @@ static inline void mt_learn(const mt_tables *t, mt_memory *m, mt_group *g, const
             if (i < active) words[i] = words[active], whose[i] = whose[active];
         }
     }
+    for (int i = 0; i < twins.count; i++) g->entry[twins.again[i]] = g->entry[twins.first[i]];
 }
 #endif
