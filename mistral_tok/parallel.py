@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.together import Batch
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 CHUNK = 1 << 17
 """Characters for which another thread is worth starting."""
+
+FORMS: dict[Callable[[Batch], Any], int] = {Batch.counts: 0, Batch.lists: 1, Batch.ids: 2}
+"""What a batch is told that it is to become."""
 
 TICK = 1e-4
 """Seconds between two looks at threads that take longer than the one that leads can wait for without sleeping."""
@@ -62,12 +65,12 @@ def _rounds(
     """Yield what batches became, one after the other: as many texts in each as fit into one."""
     worth, start = _worth(texts, threads), 0
     while start < len(texts) or start == 0:
-        batch = Batch(encoder, texts, start, *ends, strings)
+        batch = Batch(encoder, texts, start, *ends, strings, FORMS[result])
         for _ in range(worth - 1):  # first of all: it takes a while until they run
             _thread.start_new_thread(batch.work, ())
         try:
             batch.prepare(worth)
-            batch.lead(worth - 1, result is Batch.lists)
+            batch.lead(worth - 1)
         finally:
             while batch.returned() < worth - 1:
                 time.sleep(TICK)

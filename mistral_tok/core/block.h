@@ -7,9 +7,9 @@
 
 #include "fast.h"
 
-#define MT_HUGE ((size_t)1 << 21)  /* from half of that on a block takes huge pages, which wastes as much at most */
-#define MT_SMALL ((size_t)1 << 16) /* what others are rounded up to */
-#define MT_SPARE ((size_t)8 << 20) /* bytes of the largest block that is kept */
+#define MT_HUGE ((size_t)1 << 21)   /* a block of which half of that or more is used takes huge pages, and wastes as much at most */
+#define MT_SMALL ((size_t)1 << 16)  /* what others are rounded up to */
+#define MT_SPARE ((size_t)32 << 20) /* bytes of the largest block that is kept */
 
 typedef struct {
     void *memory; /* what mt_release wants */
@@ -19,14 +19,17 @@ typedef struct {
 
 static mt_block *mt_spare = NULL; /* taken and left in one step, with or without the interpreter lock */
 
-/* A block with room for `size` bytes, which are not zeroed; NULL without memory. */
-static inline mt_block *mt_block_take(size_t size) {
-    const size_t page = size < MT_HUGE / 2 ? MT_SMALL : MT_HUGE, whole = (size + sizeof(mt_block) + page - 1) / page * page;
+/* A block with room for `size` bytes, which are not zeroed, of which about `used` will be written; NULL without memory. */
+static inline mt_block *mt_block_take(size_t size, size_t used) {
+    const size_t page = used < MT_HUGE / 2 ? MT_SMALL : MT_HUGE, whole = (size + sizeof(mt_block) + page - 1) / page * page;
     mt_block *b = __atomic_exchange_n(&mt_spare, NULL, __ATOMIC_ACQ_REL);
     void *memory;
     if (b != NULL && b->size >= whole && b->size <= 2 * whole) return b;
     if (b != NULL) mt_release(b->memory, b->size);
     if (size > SIZE_MAX / 2 || (b = (mt_block *)mt_reserve(whole, &memory)) == NULL) return NULL;
+#if defined(__linux__) && defined(MADV_NOHUGEPAGE)
+    if (page == MT_SMALL && whole >= MT_HUGE) (void)madvise(b, whole, MADV_NOHUGEPAGE);
+#endif
     b->memory = memory;
     b->size = whole;
     return b;

@@ -13,7 +13,7 @@ from cython.cimports.cpython.unicode import PyUnicode_AsUTF8AndSize
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
-from cython.cimports.mistral_tok.core.block import result
+from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_IsTracked,
     PyObject_GC_Track,
@@ -37,6 +37,7 @@ COMPILED: bool = cython.compiled
 LONG = cython.declare(cython.Py_ssize_t, 1 << 20)  # characters from which a text is encoded step by step
 UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
 STEP = cython.declare(int64_t, 1 << 18)  # ids that a long text is encoded at a time, so that they stay in the cache
+SLACK = cython.declare(cython.Py_ssize_t, 4096)  # ids that a worker may reserve beyond the bytes of a text
 KEPT_IDS = cython.declare(uint64_t, 1 << 23)  # ids that a worker's buffer may keep between calls
 
 
@@ -132,8 +133,14 @@ class Encoder:
                 grown: bytearray = bytearray()
                 self.in_steps(worker, text, head, tail, None, grown)
                 return grown
+            size: cython.Py_ssize_t = len(text) if text.isascii() else 3 * len(text)
+            if size < BLOCK_LEAST or self.scanner == 2:
+                k = self.append(worker, text, head, tail, 0)
+                return block(worker.ids, k)
+            lent: Block = Block(4 * (size + SLACK), size)
+            worker.lend(cython.cast(ids_p, lent.data()), size + SLACK)
             k = self.append(worker, text, head, tail, 0)
-            return block(worker.ids, k)
+            return lent.begin(4 * k) if worker.regain() else block(worker.ids, k)
         finally:
             self.give(worker)
 
@@ -230,6 +237,7 @@ class Encoder:
     @cython.cfunc
     def give(self, worker: Worker) -> cython.void:
         """Take a worker back, without what is too large to be kept."""
+        worker.regain()
         if worker.ids_room > KEPT_IDS:
             free(worker.ids)
             worker.ids = cython.NULL

@@ -7,7 +7,7 @@ from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.mistral_tok.core.block import result
+from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.encode import Encoder, look
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_UnTrack,
@@ -32,6 +32,9 @@ ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as
 MANY = cython.declare(cython.Py_ssize_t, 1 << 18)  # texts of a batch
 SLACK = cython.declare(uint64_t, 4096)  # ids that a worker may reserve beyond those that there are
 LEAST = cython.declare(int64_t, 1 << 12)  # characters of a part: few enough that threads end together
+COUNTS = cython.declare(cython.int, 0)  # what is made of a batch
+LISTS = cython.declare(cython.int, 1)
+IDS = cython.declare(cython.int, 2)
 MOST = cython.declare(int64_t, 1 << 17)  # few enough that lists are made while ids are in the cache
 
 
@@ -40,8 +43,8 @@ class Batch:
     """Texts that are encoded together: those of `texts` from `start` up to `stop`, as many as fit into one.
 
     `prepare`, then `lead` in one thread and `work` in any number of others; when all have `returned`, `lists`, `ids` or
-    `counts`, and `end`. `head` and `tail` are ids to put around every text, or −1. Texts that are no `strings` are
-    bytes of UTF-8 that was checked (see core/parts.py).
+    `counts`, whichever `form` says, and `end`. `head` and `tail` are ids to put around every text, or −1. Texts that are
+    no `strings` are bytes of UTF-8 that was checked (see core/parts.py).
     """
 
     def __cinit__(
@@ -52,6 +55,7 @@ class Batch:
         head: int32_t,
         tail: int32_t,
         strings: cython.bint,
+        form: cython.int,
     ):
         self.encoder = encoder
         self.texts = texts
@@ -59,6 +63,7 @@ class Batch:
         self.head = head
         self.tail = tail
         self.strings = strings
+        self.form = form
         self.workers = []
         self.rows = []
         memset(cython.address(self.b), 0, cython.sizeof(mt_batch))
@@ -143,6 +148,15 @@ class Batch:
         return worker
 
     @cython.cfunc
+    def direct(self) -> Worker:
+        """Return a worker that writes where the ids of all texts are to be."""
+        worker: Worker = self.encoder.take()
+        self.workers.append(worker)
+        self.block = Block(4 * (self.room + SLACK), self.room)
+        worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
+        return worker
+
+    @cython.cfunc
     @cython.nogil
     @cython.exceptval(check=False)
     def part(self, worker: Worker, part: int64_t, k: int64_t) -> int64_t:
@@ -173,6 +187,8 @@ class Batch:
                     part = mt_batch_take(cython.address(self.b))
                     while part >= 0 and k >= 0:
                         k = self.part(worker, part, k)
+                        if self.form == COUNTS and k > 0:
+                            k = 0
                         part = mt_batch_take(cython.address(self.b))
                     mt_batch_idle(cython.address(self.b))
         except MemoryError:
@@ -180,25 +196,26 @@ class Batch:
         finally:
             mt_batch_return(cython.address(self.b))
 
-    def lead(self, others: cython.int, as_lists: cython.bint) -> None:
+    def lead(self, others: cython.int) -> None:
         """Encode parts until none is left, and wait a while for the others to return.
 
-        With `as_lists`, lists are made of the parts that are done while the others go on.
+        Lists are made of the parts that are done while the others go on.
         """
         worker: Worker
         part: int64_t = 0
         k: int64_t = 0
         try:
             if self.b.next < self.b.n_parts:
-                worker = self.begun()
+                worker = self.begun() if others or self.form != IDS or self.room < BLOCK_LEAST else self.direct()
                 while part >= 0 and k >= 0:
                     with cython.nogil:
                         part = mt_batch_take(cython.address(self.b))
                         if part >= 0:
                             k = self.part(worker, part, k)
-                    if part >= 0 and as_lists:
-                        self.listed()
-                        if self.n_listed > part:
+                    if part >= 0 and k > 0 and self.form != IDS:
+                        if self.form == LISTS:
+                            self.listed()
+                        if self.form == COUNTS or self.n_listed > part:
                             k = 0  # nothing that is in this buffer is still needed
         except BaseException:
             mt_batch_fail(cython.address(self.b))
@@ -263,6 +280,10 @@ class Batch:
         for i in range(n):
             k += self.b.texts[i].size
             end[i + 1] = k
+        if self.block is not None:
+            worker: Worker = self.workers[0]
+            if worker.regain():
+                return self.block.begin(4 * k), ends
         memory: cython.pointer(uint8_t) = cython.NULL
         data = result(4 * k, cython.address(memory))
         out = cython.cast(ids_p, memory)

@@ -12,7 +12,12 @@ cdef class Worker:
     cdef mt_buffer text, utf8
     cdef int32_t *ids
     cdef uint64_t ids_room
+    cdef int32_t *own_ids # while `ids` is lent
+    cdef uint64_t own_room
+    cdef bint lent
 
+    cdef void lend(self, int32_t *ids, uint64_t room) noexcept nogil
+    cdef bint regain(self) noexcept nogil
     cdef bint reserve(self, uint64_t ids) noexcept nogil
     cdef bint restart(self, uint64_t ids) noexcept nogil
     cdef int64_t encode(self, const uint8_t *p, uint64_t n, uint64_t *at, bint prefix, int64_t limit, int64_t k) noexcept nogil

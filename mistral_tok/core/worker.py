@@ -86,6 +86,7 @@ class Worker:
         free(self.singles)
         mt_buffer_trim(cython.address(self.text), 0)
         mt_buffer_trim(cython.address(self.utf8), 0)
+        self.regain()
         free(self.ids)
 
     @cython.cfunc
@@ -99,9 +100,13 @@ class Worker:
             return True
         if room < 2 * self.ids_room:
             room = 2 * self.ids_room
-        grown = realloc(self.ids, 4 * room)
+        grown = realloc(cython.NULL if self.lent else self.ids, 4 * room)
         if grown == cython.NULL:
             return False
+        if self.lent:
+            memcpy(grown, self.ids, 4 * self.ids_room)
+            free(self.own_ids)
+            self.lent = False
         self.ids = cython.cast(ids_p, grown)
         self.ids_room = room
         return True
@@ -117,6 +122,29 @@ class Worker:
         self.ids = cython.NULL
         self.ids_room = 0
         return self.reserve(ids + ids // 4)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def lend(self, ids: ids_p, room: uint64_t) -> cython.void:
+        """Write ids to memory of the caller's until `regain`, so that they need not be copied there."""
+        self.own_ids = self.ids
+        self.own_room = self.ids_room
+        self.ids = ids
+        self.ids_room = room
+        self.lent = True
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def regain(self) -> cython.bint:
+        """Write to memory of its own again; False where the ids are there already: what was lent was too small."""
+        if not self.lent:
+            return False
+        self.ids = self.own_ids
+        self.ids_room = self.own_room
+        self.lent = False
+        return True
 
     @cython.cfunc
     @cython.nogil

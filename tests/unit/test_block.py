@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -80,3 +81,32 @@ def test_threads() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+@pytest.mark.parametrize(
+    "text", ["🫠" * 100_000, "a" + "🫠" * 90_000, "é" * 300_000, "\n" * 300_000, "漢字 " * 200_000]
+)
+def test_ids_that_outgrow_what_was_lent(name: str, text: str) -> None:
+    """A block has room for three ids a character; four bytes of a character may become four ids."""
+    tokenizer = Tokenizer.bundled(name)
+    ids = tokenizer.encode(text, bos=True, eos=True)
+    for _ in range(2):
+        assert tokenizer.encode_array(text, bos=True, eos=True).tolist() == ids
+    whole, splits = tokenizer.encode_ragged([text, "", text, "x"], bos=True, eos=True, threads=1)
+    assert [whole[a:b].tolist() for a, b in pairwise(splits)] == [
+        tokenizer.encode(each, bos=True, eos=True) for each in (text, "", text, "x")
+    ]
+    assert tokenizer.count_batch([text, "", text]) == [len(ids) - 2, 0, len(ids) - 2]
+
+
+def test_a_call_that_fails_leaves_the_tokenizer_as_it_was() -> None:
+    tokenizer = Tokenizer.bundled("v3")
+    good = "word " * 100_000
+    ids = tokenizer.encode_array(good).tolist()
+    with pytest.raises(ValueError, match=r"U\+D800"):
+        tokenizer.encode_array(good + "\ud800")
+    with pytest.raises(ValueError, match=r"U\+D800"):
+        tokenizer.encode_ragged([good, good + "\ud800"], threads=1)
+    assert tokenizer.encode_array(good).tolist() == ids
+    assert tokenizer.encode_ragged([good], threads=1)[0].tolist() == ids
