@@ -43,7 +43,7 @@ class Batch:
     """Texts that are encoded together: those of `texts` from `start` up to `stop`, as many as fit into one.
 
     `prepare`, then `lead` in one thread and `work` in any number of others; when all have `returned`, `lists`, `ids` or
-    `counts`, whichever `form` says, and `end`. `head` and `tail` are ids to put around every text, or −1. Texts that are
+    `counts`, as `form` says, and `end`. `head` and `tail` are ids to put around every text, or −1. Texts that are
     no `strings` are bytes of UTF-8 that was checked (see core/parts.py).
     """
 
