@@ -163,7 +163,7 @@ class Batch:
         """Encode the texts of a part behind `k` ids and return how many there are then; −1 where that fails."""
         i: int64_t
         after: int64_t
-        ids: ids_p = worker.ids + k
+        before: int64_t = k
         for i in range(self.b.parts[part].first, self.b.parts[part + 1].first):
             after = self.encoder.reader.one(worker, self.b.texts + i, self.head, self.tail, k)
             if after < 0:
@@ -172,7 +172,7 @@ class Batch:
                 return -1
             self.b.texts[i].size = after - k
             k = after
-        mt_batch_done(cython.address(self.b), part, ids)
+        mt_batch_done(cython.address(self.b), part, worker.ids + before)
         return k
 
     def work(self) -> None:
