@@ -137,7 +137,7 @@ class Encoder:
             if size < BLOCK_LEAST or self.scanner == 2:
                 k = self.append(worker, text, head, tail, 0)
                 return block(worker.ids, k)
-            lent: Block = Block(4 * (size + SLACK), size)
+            lent: Block = Block(4 * (size + SLACK), len(text))
             worker.lend(cython.cast(ids_p, lent.data()), size + SLACK)
             k = self.append(worker, text, head, tail, 0)
             return lent.begin(4 * k) if worker.regain() else block(worker.ids, k)

@@ -13,6 +13,7 @@ cdef class Batch:
     cdef int form
     cdef Block block
     cdef uint64_t room
+    cdef int64_t total # characters, or bytes where they are known: about four for each id
     cdef int64_t n_listed # parts of which there are lists
     cdef mt_batch b
 

@@ -79,7 +79,6 @@ class Batch:
         """
         n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
         i: cython.Py_ssize_t
-        total: int64_t = 0
         size: int64_t
         first: int64_t = 0
         done: int64_t = 0
@@ -98,10 +97,10 @@ class Batch:
                 self.room -= mt_text_room(self.b.texts + i)
                 n = i
                 break
-            total += self.b.texts[i].size
+            self.total += self.b.texts[i].size
         self.stop = self.start + n
         self.b.n_texts = n
-        size = MOST if threads == 1 else min(max(total // (32 * threads), LEAST), MOST)
+        size = MOST if threads == 1 else min(max(self.total // (32 * threads), LEAST), MOST)
         for i in range(n):
             done += self.b.texts[i].size
             if done >= size or i == n - 1:
@@ -152,7 +151,7 @@ class Batch:
         """Return a worker that writes where the ids of all texts are to be."""
         worker: Worker = self.encoder.take()
         self.workers.append(worker)
-        self.block = Block(4 * (self.room + SLACK), self.room)
+        self.block = Block(4 * (self.room + SLACK), self.total)
         worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
         return worker
 
