@@ -35,11 +35,11 @@ typedef struct {
     size_t block_size;
 } mt_memory;
 
-/* A group of segments. `k1` is 0 for those that have no entry. */
+/* A group of segments. The second half of the key is 0 for those that have no entry. */
 typedef struct {
-    uint64_t k0[MT_GROUP], k1[MT_GROUP]; /* the key; or the hash, and 0 */
-    const void *at[MT_GROUP];            /* the line or the cell of the index; the record, then, or NULL */
-    uint32_t entry[MT_GROUP];            /* the value of an entry; 0 while it is not known, or has none */
+    uint64_t key[MT_GROUP][2]; /* the key; or the hash, and 0 */
+    const void *at[MT_GROUP];  /* the line or the cell of the index; the record, then, or NULL */
+    uint32_t entry[MT_GROUP];  /* the value of an entry; 0 while it is not known, or has none */
     uint16_t miss[MT_GROUP];
     int misses;
 } mt_group;
@@ -267,10 +267,13 @@ static inline const uint8_t *mt_record_find(const mt_memory *m, const uint8_t *p
 /* Copy the ids of an entry and return their number. There is room for eight. */
 MT_INLINE uint32_t mt_entry_copy(const mt_memory *m, uint32_t entry, int32_t *out) {
     const uint32_t n = entry >> 29, value = entry & (uint32_t)(MT_PLACES - 1);
-    const uint8_t *ids = m->arena + (n == 1 ? 0 : 4 * (uint64_t)value);
+    const uint32_t many = 0u - (uint32_t)(n != 1); /* no branch: it could not be predicted */
+    const uint8_t *ids = m->arena + 4 * (uint64_t)(value & many);
+    uint32_t first;
+    memcpy(&first, ids, 4);
     memcpy(out, ids, 16);
     memcpy(out + 4, ids + 16, 16);
-    out[0] = n == 1 ? (int32_t)value : out[0];
+    out[0] = (int32_t)((first & many) | (value & ~many));
     return n;
 }
 
@@ -286,11 +289,11 @@ static inline void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uin
             } else {
                 mt_key(p + start, (uint32_t)size, room - start, &k0, &k1);
             }
-            g->k0[i] = k0, g->k1[i] = k1;
+            g->key[i][0] = k0, g->key[i][1] = k1;
             g->at[i] = m->lines + (mt_key_hash(k0, k1) & m->line_mask);
         } else {
             const uint64_t h = size <= MT_WIDE ? mt_wide_hash(p + start, size) : 0;
-            g->k0[i] = h, g->k1[i] = 0;
+            g->key[i][0] = h, g->key[i][1] = 0;
             g->at[i] = m->index + (h & m->index_mask);
         }
         mt_prefetch(g->at[i]);
@@ -304,37 +307,32 @@ MT_INLINE uint32_t mt_matched(const mt_line *line, uint32_t same) {
     return line->value[__builtin_ctz((same & same >> 1 & 0x15u) | 0x40u) >> 1];
 }
 
-MT_TARGET_AVX512 static inline uint32_t mt_match_avx512(const mt_line *line, uint64_t k0, uint64_t k1) {
-    const __m512i key = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)k1, (long long)k0));
-    return mt_matched(line, _mm512_cmpeq_epi64_mask(_mm512_load_si512((const void *)line), key));
+MT_TARGET_AVX512 static inline uint32_t mt_match_avx512(const mt_line *line, const uint64_t *key) {
+    const __m512i k = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)key));
+    return mt_matched(line, _mm512_cmpeq_epi64_mask(_mm512_load_si512((const void *)line), k));
 }
 
-MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_line *line, uint64_t k0, uint64_t k1) {
-    const __m128i key = _mm_set_epi64x((long long)k1, (long long)k0);
-    const __m256i a = _mm256_cmpeq_epi64(_mm256_load_si256((const __m256i *)line), _mm256_broadcastsi128_si256(key));
-    const __m128i b = _mm_cmpeq_epi64(_mm_load_si128((const __m128i *)line->key[2]), key);
+MT_TARGET_AVX2 static inline uint32_t mt_match_avx2(const mt_line *line, const uint64_t *key) {
+    const __m128i k = _mm_loadu_si128((const __m128i *)key);
+    const __m256i a = _mm256_cmpeq_epi64(_mm256_load_si256((const __m256i *)line), _mm256_broadcastsi128_si256(k));
+    const __m128i b = _mm_cmpeq_epi64(_mm_load_si128((const __m128i *)line->key[2]), k);
     return mt_matched(line, (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(a)) |
                                 (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(b)) << 4);
 }
 #endif
 
-/* Second pass: look at lines and cells, ask for records, and note which segments are not known. */
-#define MT_RESOLVE(MATCH)                                                                                             \
-    do {                                                                                                              \
-        int misses = 0;                                                                                               \
-        for (int i = 0; i < count; i++) {                                                                             \
-            g->miss[misses] = (uint16_t)i;                                                                            \
-            if (mt_likely(g->k1[i] != 0)) {                                                                           \
-                g->entry[i] = MATCH((const mt_line *)g->at[i], g->k0[i], g->k1[i]);                                  \
-                misses += g->entry[i] == 0;                                                                           \
-            } else {                                                                                                  \
-                g->entry[i] = 0;                                                                                      \
-                g->at[i] = mt_record_of(m, (const uint64_t *)g->at[i], g->k0[i]);                                     \
-                mt_prefetch(g->at[i]);                                                                                \
-                misses += g->at[i] == NULL;                                                                           \
-            }                                                                                                         \
-        }                                                                                                             \
-        g->misses = misses;                                                                                           \
+/* Second pass: look at lines and cells, and ask for records. Nothing that one segment does depends on what came of another. */
+#define MT_RESOLVE(MATCH)                                                                             \
+    do {                                                                                              \
+        for (int i = 0; i < count; i++) {                                                             \
+            if (mt_likely(g->key[i][1] != 0)) {                                                       \
+                g->entry[i] = MATCH((const mt_line *)g->at[i], g->key[i]);                            \
+            } else {                                                                                  \
+                g->entry[i] = 0;                                                                      \
+                g->at[i] = mt_record_of(m, (const uint64_t *)g->at[i], g->key[i][0]);                 \
+                mt_prefetch(g->at[i]);                                                                \
+            }                                                                                         \
+        }                                                                                             \
     } while (0)
 
 /* The first record that has this hash, or at least its upper half; NULL for none. */
@@ -343,11 +341,26 @@ MT_INLINE const uint8_t *mt_record_of(const mt_memory *m, const uint64_t *cell, 
     return *cell ? m->arena + 8 * (*cell & UINT32_MAX) : NULL;
 }
 
-static void mt_resolve_plain(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match); }
+MT_INLINE uint32_t mt_match_plain(const mt_line *line, const uint64_t *key) { return mt_match(line, key[0], key[1]); }
+
+static void mt_resolve_plain(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match_plain); }
 #if defined(MT_X86)
 MT_TARGET_AVX512 static void mt_resolve_avx512(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match_avx512); }
 MT_TARGET_AVX2 static void mt_resolve_avx2(const mt_memory *m, mt_group *g, int count) { MT_RESOLVE(mt_match_avx2); }
 #endif
+
+/* Note which segments are not known. */
+static inline void mt_note_misses(mt_group *g, int count) {
+    g->misses = 0;
+    for (int base = 0; base < count; base += 16) {
+        uint64_t none = mt_zeros(g->entry + base);
+        if (count - base < 16) none &= mt_below((uint64_t)(count - base));
+        for (; none; none &= none - 1) {
+            const int i = base + (int)mt_trailing(none);
+            if (g->key[i][1] != 0 || g->at[i] == NULL) g->miss[g->misses++] = (uint16_t)i;
+        }
+    }
+}
 
 /* The same with the instructions of a level. */
 static inline void mt_resolve(int level, const mt_memory *m, mt_group *g, int count) {
@@ -357,6 +370,7 @@ static inline void mt_resolve(int level, const mt_memory *m, mt_group *g, int co
     else
 #endif
         mt_resolve_plain(m, g, count);
+    mt_note_misses(g, count);
 }
 
 /* Is this the record of a segment of 8 to 31 bytes? */
@@ -382,7 +396,7 @@ static inline int mt_copy(const mt_memory *m, const mt_group *g, const uint8_t *
         } else {
             const uint64_t begin = i ? ends[i - 1] : start, size = ends[i] - begin;
             const uint8_t *record = (const uint8_t *)g->at[i], *ids;
-            if (g->k1[i] || record == NULL || size > MT_WIDE || !mt_record_is(record, p + begin, size)) break;
+            if (g->key[i][1] || record == NULL || size > MT_WIDE || !mt_record_is(record, p + begin, size)) break;
             memcpy(&n, record + 4, 4);
             if (n > MT_SOME) break;
             ids = mt_record_ids(record, size);

@@ -209,6 +209,22 @@ MT_INLINE uint32_t mt_equal_marks(const uint16_t *marks, uint16_t mark) {
 }
 #endif
 
+/* Which of sixteen numbers are zero. */
+#if defined(MT_X86)
+MT_INLINE uint32_t mt_zeros(const uint32_t *numbers) {
+    const __m128i none = _mm_setzero_si128(), *p = (const __m128i *)numbers;
+    const __m128i a = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_loadu_si128(p), none), _mm_cmpeq_epi32(_mm_loadu_si128(p + 1), none));
+    const __m128i b = _mm_packs_epi32(_mm_cmpeq_epi32(_mm_loadu_si128(p + 2), none), _mm_cmpeq_epi32(_mm_loadu_si128(p + 3), none));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b));
+}
+#else
+MT_INLINE uint32_t mt_zeros(const uint32_t *numbers) {
+    uint32_t none = 0;
+    for (int i = 0; i < 16; i++) none |= (uint32_t)(numbers[i] == 0) << i;
+    return none;
+}
+#endif
+
 /* The bits below position `i`, all of them from 64 on. */
 MT_INLINE uint64_t mt_below(uint64_t i) { return i < 64 ? ((uint64_t)1 << i) - 1 : UINT64_MAX; }
 

@@ -20,7 +20,7 @@ typedef struct {
 /* Remember the ids of a segment of a group, for which there may be no room, and let the group know. */
 static inline void mt_know(mt_memory *m, mt_group *g, const mt_new *s, const int32_t *ids, int64_t n) {
     const int i = s->whose;
-    const uint64_t k0 = g->k0[i], k1 = g->k1[i];
+    const uint64_t k0 = g->key[i][0], k1 = g->key[i][1];
     if (k1 && n < MT_SOME) {
         g->entry[i] = mt_entry_keep(m, k0, k1, ids, n);
     } else {

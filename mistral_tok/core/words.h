@@ -128,7 +128,7 @@ MT_INLINE int mt_twin(mt_twins *x, const mt_group *g, int i, uint64_t h) {
     uint32_t s = (uint32_t)(h >> 32) % (2 * MT_GROUP);
     for (; x->slot[s]; s = (s + 1) % (2 * MT_GROUP)) {
         const int j = x->slot[s] - 1;
-        if (g->k0[j] != g->k0[i] || g->k1[j] != g->k1[i]) continue;
+        if (g->key[j][0] != g->key[i][0] || g->key[j][1] != g->key[i][1]) continue;
         x->again[x->count] = (uint16_t)i;
         x->first[x->count++] = (uint16_t)j;
         return 1;
@@ -144,7 +144,7 @@ static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g
     twins->count = 0;
     for (int x = 0; x < g->misses; x++) {
         const int i = g->miss[x];
-        const uint64_t begin = i ? ends[i - 1] : start, size = ends[i] - begin, k0 = g->k0[i], k1 = g->k1[i];
+        const uint64_t begin = i ? ends[i - 1] : start, size = ends[i] - begin, k0 = g->key[i][0], k1 = g->key[i][1];
         const uint64_t h = mt_key_hash(k0, k1);
         mt_new *s = seen + left;
         if (size == 0 || size > MT_WIDE || (t->marked && memchr(p + begin, 0xE2, size))) continue;
@@ -166,7 +166,7 @@ static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g
 static inline int mt_learn_known(const mt_tables *t, mt_memory *m, mt_group *g, mt_new *seen, int count) {
     int left = 0;
     for (int i = 0; i < count; i++) {
-        const uint64_t k0 = g->k0[seen[i].whose], k1 = g->k1[seen[i].whose];
+        const uint64_t k0 = g->key[seen[i].whose][0], k1 = g->key[seen[i].whose][1];
         const int32_t id = (int32_t)(k1 ? mt_match(t->known + (mt_key_hash(k0, k1) & t->known_mask), k0, k1) & (MT_PLACES - 1) : 0);
         if (id) mt_know(m, g, seen + i, &id, 1);
         else seen[left++] = seen[i];
