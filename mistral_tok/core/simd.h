@@ -275,10 +275,12 @@ MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide) {
     return ~joined & ~(uint64_t)1 & (stop ? mt_below(mt_trailing(stop)) : UINT64_MAX);
 }
 
-/* Is a segment longer than 15 bytes? `starts` are the ends of all but the first, which begins at bit 0. */
-MT_INLINE int mt_any_over_15(uint64_t starts, uint64_t last) {
-    uint64_t near = starts | 1; /* the 15 places from each start on */
+/* Is a segment longer than 15 bytes, or, if all is ASCII, than 31? `starts` are the ends of all but the first, which begins at
+ * bit 0. */
+MT_INLINE int mt_any_over(uint64_t starts, uint64_t last, int ascii) {
+    uint64_t near = starts | 1; /* the 15 places from each start on, or 31 */
     near |= near << 1, near |= near << 2, near |= near << 4, near |= near << 7;
+    if (ascii) near |= near << 8 | near << 16;
     return (~near & mt_below(last)) != 0;
 }
 
@@ -318,7 +320,7 @@ MT_TARGET_AVX512 static inline void mt_write_ends_avx512(uint64_t starts, uint64
 
 /* Scan from `at[0]`, where a segment begins, and write the ends of segments to `ends`, as long as there is room for those of
  * a block; stop where a block has no boundary. Text beyond `n` is not read. `over` becomes 1 when a segment has more than
- * 15 bytes. */
+ * 15 bytes, or, in a block of ASCII, than 31. */
 #define MT_SCAN(CLASSIFY, STARTS, WRITE)                                                                                     \
     do {                                                                                                              \
         int count = 0;                                                                                                \
@@ -336,7 +338,7 @@ MT_TARGET_AVX512 static inline void mt_write_ends_avx512(uint64_t starts, uint64
             uint64_t starts = STARTS;                                                                                 \
             if (starts == 0) break;                                                                                   \
             const uint64_t last = 63 - (uint64_t)__builtin_clzll(starts);                                             \
-            *over |= mt_any_over_15(starts, last);                                                                    \
+            *over |= mt_any_over(starts, last, m.high == 0);                                                                   \
             WRITE(starts, i, ends + count);                                                                           \
             count += __builtin_popcountll(starts);                                                                    \
             i += last;                                                                                                \

@@ -119,14 +119,15 @@ static inline int64_t mt_merge_short(const mt_tables *t, const uint8_t *p, uint3
 /* The new segments of a group that have keys, each once: a name that code has just introduced soon comes again. */
 typedef struct {
     uint16_t slot[2 * MT_GROUP];               /* 1 and the place in the group of each, by its hash; 0 for none */
+    uint32_t mask;                             /* of the slots that are used */
     uint16_t again[MT_GROUP], first[MT_GROUP]; /* one that came again, and where it came first */
     int count;
 } mt_twins;
 
 /* Is it there already? If not, it is from now on. */
 MT_INLINE int mt_twin(mt_twins *x, const mt_group *g, int i, uint64_t h) {
-    uint32_t s = (uint32_t)(h >> 32) % (2 * MT_GROUP);
-    for (; x->slot[s]; s = (s + 1) % (2 * MT_GROUP)) {
+    uint32_t s = (uint32_t)(h >> 32) & x->mask;
+    for (; x->slot[s]; s = (s + 1) & x->mask) {
         const int j = x->slot[s] - 1;
         if (g->key[j][0] != g->key[i][0] || g->key[j][1] != g->key[i][1]) continue;
         x->again[x->count] = (uint16_t)i;
@@ -140,7 +141,9 @@ MT_INLINE int mt_twin(mt_twins *x, const mt_group *g, int i, uint64_t h) {
 /* Collect the segments of a group that are new: neither in another place, nor with a space mark, nor long. */
 static inline int mt_collect(const mt_tables *t, const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, mt_new *seen, mt_twins *twins) {
     int left = 0;
-    memset(twins->slot, 0, sizeof twins->slot);
+    twins->mask = 15;
+    while (twins->mask + 1 < 2 * (uint32_t)g->misses) twins->mask = 2 * twins->mask + 1;
+    memset(twins->slot, 0, 2 * (twins->mask + 1));
     twins->count = 0;
     for (int x = 0; x < g->misses; x++) {
         const int i = g->miss[x];
