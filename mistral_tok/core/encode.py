@@ -26,7 +26,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_list_extend,
     mt_list_fit,
     mt_text,
-    mt_text_mostly_ascii,
+    mt_text_look,
 )
 from cython.cimports.mistral_tok.core.reader import Place, Reader
 from cython.cimports.mistral_tok.core.spans import Spans
@@ -55,7 +55,7 @@ def utf8(held: object, size: cython.pointer(cython.Py_ssize_t)) -> bytes_p:
 @cython.exceptval(-1)
 def look(held: object, text: cython.pointer(mt_text)) -> cython.int:
     """Note the UTF-8 of a str or of bytes, or the characters of a str that a worker converts."""
-    if isinstance(held, str) and mt_text_mostly_ascii(held, text):
+    if isinstance(held, str) and mt_text_look(held, text):
         return 0
     text.kind = 0
     text.data = utf8(held, cython.address(text.size))

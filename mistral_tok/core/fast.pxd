@@ -121,7 +121,7 @@ cdef extern from "text.h":
         Py_ssize_t size
         int kind
 
-    bint mt_text_mostly_ascii(object held, mt_text *text)
+    bint mt_text_look(object held, mt_text *text)
     uint64_t mt_text_room(const mt_text *text) nogil
     int64_t mt_text_utf8(const mt_text *text, uint8_t *out) nogil
 
