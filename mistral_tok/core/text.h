@@ -1,11 +1,13 @@
 /* UTF-8 of a Python string that is not all ASCII, several characters at a time.
  *
  * Python makes it a character at a time and keeps it in the string, which doubles the memory of a text that is encoded
- * once. */
+ * once. Only short strings are left to it: they come back more often, and are faster then. */
 #ifndef MISTRAL_TOK_TEXT_H
 #define MISTRAL_TOK_TEXT_H
 
 #include "fast.h"
+
+#define MT_TEXT_SHORT 32 /* characters up to which Python's UTF-8 is taken */
 
 /* A string: its characters, of 1, 2 or 4 bytes each; or its UTF-8, of which `kind` is 0. */
 typedef struct {
@@ -19,7 +21,8 @@ static inline int mt_text_look(PyObject *held, mt_text *text) {
 #if PY_VERSION_HEX < 0x030C0000
     if (!PyUnicode_IS_READY(held)) return 0;
 #endif
-    if (PyUnicode_IS_ASCII(held) || ((PyCompactUnicodeObject *)held)->utf8 != NULL) return 0;
+    if (PyUnicode_IS_ASCII(held) || PyUnicode_GET_LENGTH(held) <= MT_TEXT_SHORT) return 0;
+    if (((PyCompactUnicodeObject *)held)->utf8 != NULL) return 0;
     text->data = PyUnicode_DATA(held);
     text->size = PyUnicode_GET_LENGTH(held);
     text->kind = (int)PyUnicode_KIND(held);

@@ -9,6 +9,7 @@
 #include "text.h"
 
 #define MT_TEXT_LEAST 128 /* bytes; segments of shorter texts are looked up as fast */
+#define MT_TEXT_WIDE 96   /* the same where characters have two bytes or four: in UTF-8 they may have three */
 
 /* A text that is kept, followed by its bytes, filled up to words of eight, and its ids. */
 typedef struct {
@@ -56,7 +57,7 @@ static inline uint64_t mt_text_hash(const mt_texts *m, const mt_text *text) {
     const uint8_t *p = (const uint8_t *)text->data;
     const uint64_t n = mt_text_bytes(text);
     uint64_t a = n, b = (uint64_t)text->kind, c = 1, d = 2;
-    if (n < MT_TEXT_LEAST || n > m->size / 2) return 0;
+    if (n < (text->kind < 2 ? MT_TEXT_LEAST : MT_TEXT_WIDE) || n > m->size / 2) return 0;
     for (uint64_t i = 0; i < n; i += 64) {
         const uint8_t *q = i + 64 <= n ? p + i : p + n - 64;
         a = mt_fold(a ^ mt_load64(q), mt_load64(q + 8) ^ 0x9E3779B97F4A7C15u);
