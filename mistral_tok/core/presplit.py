@@ -59,7 +59,7 @@ def cut(
             count += mt_scan_words(
                 t.simd, p, n, cython.address(i), ends + count, room - count, cython.address(over), t.words > 1
             )
-            if count == room:
+            if count == room or i == n:
                 break
         if p[i] & 0xF0 == 0xE0 and not t.marked and room - count >= SCAN and n - i >= 6:
             made = mt_cut_threes(t, p, n, cython.address(i), ends + count)

@@ -238,8 +238,11 @@ MT_INLINE uint64_t mt_trailing(uint64_t x) { return (uint64_t)__builtin_ctzll(x)
  * a letter or a digit; it belongs to what stands before it otherwise. Of blanks in a row, the first begins one, and
  * the last unless the end of a line or of the text follows. Not decided here: a slash after the end of a line that
  * belongs to other characters before it (it belongs to them, too), blanks between two ends of lines, and upper case
- * after letters without case, which may or may not go on. */
-MT_INLINE uint64_t mt_tekken_starts(const mt_masks *m) {
+ * after letters without case, which may or may not go on.
+ *
+ * The text ends at `size` if that is less than 64, and so does the last match, if what stands before is decided: where blanks and
+ * ends of lines stand there it is only for blanks. */
+MT_INLINE uint64_t mt_tekken_starts(const mt_masks *m, uint64_t size) {
     const uint64_t letter = m->upper | m->lower | m->both, solid = letter | m->digit | m->other;
     const uint64_t s = m->blank | m->newline;
     const uint64_t other = m->other & ~((m->other | m->space) << 1);
@@ -261,18 +264,21 @@ MT_INLINE uint64_t mt_tekken_starts(const mt_masks *m) {
     /* Blanks at the end may go on beyond it: only the first of them is certain. */
     const uint64_t firm = ~s & mt_below(end);
     const uint64_t last = firm ? 64 - (uint64_t)__builtin_clzll(firm) : 0;
-    return starts & mt_below(last < end ? last + 1 : end) & ~(uint64_t)1;
+    const uint64_t closed = (uint64_t)((size == end) & ((m->newline & mt_below(end) & ~mt_below(last)) == 0)) << (size & 63);
+    return (starts & mt_below(last < end ? last + 1 : end) & ~(uint64_t)1) | (size < 64 ? closed : 0);
 }
 
 /* Where a SentencePiece vocabulary may be cut: the class rule. Letters join letters, other characters that are no digit
  * join each other, a space joins both and another space, and nothing else joins. It may join more than a vocabulary
- * does, never less where Tables found it to hold: for ASCII, and with `wide` for the letters beyond. Bit 0 is never set. */
-MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide) {
+ * does, never less where Tables found it to hold: for ASCII, and with `wide` for the letters beyond. Bit 0 is never set. The end
+ * of the text, at `size` if that is less than 64, is the end of a segment. */
+MT_INLINE uint64_t mt_word_starts(const mt_masks *m, int wide, uint64_t size) {
     const uint64_t letter = m->upper | m->lower, space = m->space;
     const uint64_t other = m->other | m->newline | (m->blank & ~space);
     const uint64_t joined = (letter & (letter | space) << 1) | (space & space << 1) | (other & (other | space) << 1);
     const uint64_t stop = wide ? m->unknown | m->both | m->other3 : m->high;
-    return ~joined & ~(uint64_t)1 & (stop ? mt_below(mt_trailing(stop)) : UINT64_MAX);
+    const uint64_t end = stop ? mt_trailing(stop) : 64;
+    return (~joined & ~(uint64_t)1 & mt_below(end)) | (size < 64 ? (uint64_t)(size == end) << size : 0);
 }
 
 /* Is a segment longer than 15 bytes, or, if all is ASCII, than 31? `starts` are the ends of all but the first, which begins at
@@ -329,16 +335,22 @@ MT_TARGET_AVX512 static inline void mt_write_ends_avx512(uint64_t starts, uint64
         while (i < n && room - count >= MT_SCAN_ROOM) {                                                                         \
             const uint8_t *q = p + i;                                                                                 \
             mt_masks m;                                                                                               \
-            if (n - i < 64) {                                                                                         \
-                memset(tail, 0xFF, 64);                                                                               \
-                memcpy(tail, q, n - i);                                                                               \
+            const uint64_t size = n - i < 64 ? n - i : 64;                                                            \
+            if (size < 64) {                                                                                          \
+                memset(tail, 0, 64);                                                                                  \
+                memcpy(tail, q, size);                                                                                \
                 q = tail;                                                                                             \
             }                                                                                                         \
             CLASSIFY(q, &m);                                                                                          \
+            const int ascii = m.high == 0;                                                                            \
+            if (size < 64) {                                                                                          \
+                const uint64_t past = ~mt_below(size);                                                                \
+                m.other &= ~past, m.unknown |= past, m.high |= past;                                                  \
+            }                                                                                                         \
             uint64_t starts = STARTS;                                                                                 \
             if (starts == 0) break;                                                                                   \
             const uint64_t last = 63 - (uint64_t)__builtin_clzll(starts);                                             \
-            *over |= mt_any_over(starts, last, m.high == 0);                                                                   \
+            *over |= mt_any_over(starts, last, ascii);                                                                          \
             WRITE(starts, i, ends + count);                                                                           \
             count += __builtin_popcountll(starts);                                                                    \
             i += last;                                                                                                \
@@ -349,14 +361,14 @@ MT_TARGET_AVX512 static inline void mt_write_ends_avx512(uint64_t starts, uint64
 
 #define MT_SCAN_ARGUMENTS const uint8_t *p, uint64_t n, uint64_t *at, uint64_t *ends, int room, int *over
 #if defined(MT_X86)
-MT_TARGET_AVX512 static int mt_tekken_avx512(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx512, mt_tekken_starts(&m), mt_write_ends_avx512); }
-MT_TARGET_AVX2 static int mt_tekken_avx2(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx2, mt_tekken_starts(&m), mt_write_ends); }
-MT_TARGET_AVX512 static int mt_words_avx512(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_avx512, mt_word_starts(&m, wide), mt_write_ends_avx512); }
-MT_TARGET_AVX2 static int mt_words_avx2(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_avx2, mt_word_starts(&m, wide), mt_write_ends); }
+MT_TARGET_AVX512 static int mt_tekken_avx512(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx512, mt_tekken_starts(&m, size), mt_write_ends_avx512); }
+MT_TARGET_AVX2 static int mt_tekken_avx2(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_avx2, mt_tekken_starts(&m, size), mt_write_ends); }
+MT_TARGET_AVX512 static int mt_words_avx512(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_avx512, mt_word_starts(&m, wide, size), mt_write_ends_avx512); }
+MT_TARGET_AVX2 static int mt_words_avx2(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_avx2, mt_word_starts(&m, wide, size), mt_write_ends); }
 #endif
 #if defined(MT_X86) || defined(MT_NEON)
-static int mt_tekken_128(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_128, mt_tekken_starts(&m), mt_write_ends); }
-static int mt_words_128(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_128, mt_word_starts(&m, wide), mt_write_ends); }
+static int mt_tekken_128(MT_SCAN_ARGUMENTS) { MT_SCAN(mt_classify_128, mt_tekken_starts(&m, size), mt_write_ends); }
+static int mt_words_128(MT_SCAN_ARGUMENTS, int wide) { MT_SCAN(mt_classify_128, mt_word_starts(&m, wide, size), mt_write_ends); }
 #endif
 
 /* Scan for the matches of Tekken's pattern with the instructions of a level. */
