@@ -37,29 +37,34 @@ MT_INLINE uint32_t mt_text_at(const void *from, int kind, Py_ssize_t i) {
     return kind == 1 ? ((const uint8_t *)from)[i] : kind == 2 ? ((const uint16_t *)from)[i] : ((const uint32_t *)from)[i];
 }
 
-/* Write a character below U+0800, without a branch; returns its size. */
-MT_INLINE uint32_t mt_text_put_two(uint32_t c, uint8_t *out) {
-    const uint32_t word = c < 0x80 ? c : (0xC0 | c >> 6) | (0x80 | (c & 63)) << 8;
-    out[0] = (uint8_t)word, out[1] = (uint8_t)(word >> 8);
-    return 1u + (c >= 0x80);
+/* Write four bytes, the least first, the last of which may be overwritten by what follows. */
+MT_INLINE void mt_text_put_word(uint32_t word, uint8_t *out) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(out, &word, 4);
+#else
+    for (int i = 0; i < 4; i++) out[i] = (uint8_t)(word >> 8 * i);
+#endif
 }
 
-/* Write any one. Surrogates set `bad`. */
+/* Write a character of up to two bytes in a string, without a branch; returns its size. Surrogates set `bad`. */
 MT_INLINE uint32_t mt_text_put(uint32_t c, uint8_t *out, uint32_t *bad) {
+    const uint32_t two = (0xC0 | c >> 6) | (0x80 | (c & 63)) << 8;
     const uint32_t three = (0xE0 | c >> 12) | (0x80 | (c >> 6 & 63)) << 8 | (0x80 | (c & 63)) << 16;
-    if (c < 0x800) return mt_text_put_two(c, out);
-    if (c > 0xFFFF) {
-        out[0] = (uint8_t)(0xF0 | c >> 18), out[1] = (uint8_t)(0x80 | (c >> 12 & 63));
-        out[2] = (uint8_t)(0x80 | (c >> 6 & 63)), out[3] = (uint8_t)(0x80 | (c & 63));
-        return 4;
-    }
+    const uint32_t over1 = 0u - (uint32_t)(c >= 0x80), over2 = 0u - (uint32_t)(c >= 0x800);
     *bad |= c - 0xD800 < 0x800;
-    out[0] = (uint8_t)three, out[1] = (uint8_t)(three >> 8), out[2] = (uint8_t)(three >> 16);
-    return 3;
+    mt_text_put_word((c & ~over1) | (two & over1 & ~over2) | (three & over2), out);
+    return 1u - over1 - over2;
 }
 
-/* What eight characters are: all ASCII, all below U+0800, all from there to U+FFFF, or anything. */
-enum { MT_ASCII, MT_TWO, MT_THREE, MT_MIXED };
+/* Write any one. */
+MT_INLINE uint32_t mt_text_put_any(uint32_t c, uint8_t *out, uint32_t *bad) {
+    if (c <= 0xFFFF) return mt_text_put(c, out, bad);
+    mt_text_put_word((0xF0 | c >> 18) | (0x80 | (c >> 12 & 63)) << 8 | (0x80 | (c >> 6 & 63)) << 16 | (0x80 | (c & 63)) << 24, out);
+    return 4;
+}
+
+/* What eight characters are: all ASCII, all below U+0800, all from there to U+FFFF, all up to there, or anything. */
+enum { MT_ASCII, MT_TWO, MT_THREE, MT_MIXED, MT_LARGE };
 
 #if defined(MT_X86)
 typedef __m128i mt_eight;
@@ -74,7 +79,7 @@ MT_INLINE int mt_text_eight(const void *from, int kind, __m128i *eight) {
         c = _mm_loadu_si128((const __m128i *)from);
         if (kind == 4) {
             const __m128i b = _mm_loadu_si128((const __m128i *)from + 1), over = _mm_srli_epi32(_mm_or_si128(c, b), 16);
-            if (_mm_movemask_epi8(_mm_cmpeq_epi32(over, none)) != 0xFFFF) return MT_MIXED;
+            if (_mm_movemask_epi8(_mm_cmpeq_epi32(over, none)) != 0xFFFF) return MT_LARGE;
             c = _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(c, 16), 16), _mm_srai_epi32(_mm_slli_epi32(b, 16), 16));
         }
     }
@@ -87,6 +92,22 @@ MT_INLINE int mt_text_eight(const void *from, int kind, __m128i *eight) {
 MT_INLINE void mt_text_put_ascii(const void *from, int kind, __m128i eight, uint8_t *out) {
     (void)from, (void)kind;
     _mm_storel_epi64((__m128i *)out, _mm_packus_epi16(eight, eight));
+}
+
+/* Every character as if it had two bytes, and then as many of them as it has. */
+MT_INLINE uint8_t *mt_text_put_twos(const void *from, int kind, __m128i c, uint8_t *out) {
+    const __m128i ascii = _mm_cmpeq_epi16(_mm_and_si128(c, _mm_set1_epi16((short)0xFF80)), _mm_setzero_si128());
+    const __m128i tail = _mm_slli_epi16(_mm_or_si128(_mm_and_si128(c, _mm_set1_epi16(0x3F)), _mm_set1_epi16(0x80)), 8);
+    const __m128i two = _mm_or_si128(_mm_or_si128(_mm_srli_epi16(c, 6), _mm_set1_epi16(0xC0)), tail);
+    const uint32_t one = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(ascii, ascii));
+    uint16_t words[8];
+    (void)from, (void)kind;
+    _mm_storeu_si128((__m128i *)words, _mm_or_si128(_mm_and_si128(ascii, c), _mm_andnot_si128(ascii, two)));
+    for (int j = 0; j < 8; j++) {
+        memcpy(out, words + j, 2);
+        out += 2 - (one >> j & 1);
+    }
+    return out;
 }
 
 /* Two characters in eight bytes, the last two of which are overwritten by the next. */
@@ -113,12 +134,19 @@ MT_INLINE int mt_text_eight(const void *from, int kind, mt_eight *eight) {
     uint32_t any = 0;
     (void)eight;
     for (int j = 0; j < 8; j++) any |= mt_text_at(from, kind, j);
-    return any < 0x80 ? MT_ASCII : any < 0x800 ? MT_TWO : MT_MIXED;
+    return any < 0x80 ? MT_ASCII : any < 0x800 ? MT_TWO : any <= 0xFFFF ? MT_MIXED : MT_LARGE;
 }
 
 MT_INLINE void mt_text_put_ascii(const void *from, int kind, mt_eight eight, uint8_t *out) {
     (void)eight;
     for (int j = 0; j < 8; j++) out[j] = (uint8_t)mt_text_at(from, kind, j);
+}
+
+MT_INLINE uint8_t *mt_text_put_twos(const void *from, int kind, mt_eight eight, uint8_t *out) {
+    uint32_t bad = 0;
+    (void)eight;
+    for (int j = 0; j < 8; j++) out += mt_text_put(mt_text_at(from, kind, j), out, &bad);
+    return out;
 }
 
 MT_INLINE void mt_text_put_threes(mt_eight eight, uint8_t *out, uint32_t *bad) { (void)eight, (void)out, (void)bad; }
@@ -138,12 +166,14 @@ MT_INLINE uint8_t *mt_text_write(const uint8_t *p, Py_ssize_t n, int kind, uint8
             mt_text_put_threes(eight, out, bad);
             out += 24;
         } else if (what == MT_TWO) {
-            for (int j = 0; j < 8; j++) out += mt_text_put_two(mt_text_at(from, kind, j), out);
-        } else {
+            out = mt_text_put_twos(from, kind, eight, out);
+        } else if (what == MT_MIXED) {
             for (int j = 0; j < 8; j++) out += mt_text_put(mt_text_at(from, kind, j), out, bad);
+        } else {
+            for (int j = 0; j < 8; j++) out += mt_text_put_any(mt_text_at(from, kind, j), out, bad);
         }
     }
-    for (; i < n; i++) out += mt_text_put(mt_text_at(p, kind, i), out, bad);
+    for (; i < n; i++) out += mt_text_put_any(mt_text_at(p, kind, i), out, bad);
     return out;
 }
 

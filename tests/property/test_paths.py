@@ -95,17 +95,19 @@ def counted() -> list[str]:
 
 
 @cache
-def mostly_ascii() -> list[str]:
-    """Strings of one and two bytes a character with few beyond ASCII, at every place around a block and a sample."""
+def beyond_ascii() -> list[str]:
+    """Strings of one, two and four bytes a character, with other characters at every place around a block; and runs."""
     plain = "It was the best of times, it was the worst of times; " * 8
     texts = []
     for odd, at in product(
-        ("é", "ÿ", "“", "я", "日", "é日", "日“é"), (0, 1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 255, 256, 257)
+        ("é", "ÿ", "“", "я", "日", "é日", "日“é", "😀", "\U0010ffff"), (0, 1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 255, 256, 257)
     ):
         texts += [plain[:at] + odd + plain[at : at + by] for by in (0, 1, 14, 15, 16, 17, 300)]
+    for run, size in product(("я", "日", "я ", "日a", "日я", "é", "߿ࠀ", "\uffff\uffff日", "😀日я a"), (33, 40, 41, 63, 64, 65, 200)):
+        texts += [(run * size)[:size], (run * size)[:size] + "😀", "\u0100" + (run * size)[:size]]
     return (
         texts
-        + [plain.replace("t", odd) for odd in "é日"]
+        + [plain.replace("t", odd) for odd in "é日😀"]
         + [plain.replace(" ", "é", 20), plain[:16] + "é" * 300 + plain]
     )
 
@@ -148,10 +150,10 @@ def test_every_call_around_every_limit(name: str, level: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_strings_that_are_mostly_ascii(name: str) -> None:
+def test_strings_beyond_ascii(name: str) -> None:
     """Their UTF-8 is made by the core; a string that has it already is read as it is, and half a pair is refused."""
-    assert_official(name, mostly_ascii())
-    for text in mostly_ascii()[::9]:
+    assert_official(name, beyond_ascii())
+    for text in beyond_ascii()[::9]:
         row = tokenizer(name).encode(text)
         assert row == tokenizer(name).encode_ragged([text])[0].tolist() == tokenizer(name).encode_array(text).tolist()
         assert tokenizer(name).decode(row) == text
