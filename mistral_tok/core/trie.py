@@ -111,6 +111,7 @@ def byte_at(t: cython.pointer(mt_tables), piece: uint32_t, depth: uint32_t) -> u
     return t.blob[t.offsets[piece] + depth] + 1 if depth < mt_size_of(t, piece) else 0
 
 
+@cython.final
 @cython.cclass
 class Builder:
     """A trie that grows."""
