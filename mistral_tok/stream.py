@@ -123,6 +123,7 @@ class _Characters:
         """Bytes that wait for the rest of their character, or of their run."""
 
     def add(self, data: bytes) -> str:
+        """Return the text that is certain by now, bad bytes as U+FFFD or a ValueError; hold a character's start."""
         self.held += data
         out = []
         while self.held:

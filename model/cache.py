@@ -142,6 +142,7 @@ class GrowingCache(Cache):
         return Layout(orders, self._orders, self.window)
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The first pass gets back what it gave; later ones all from the oldest key on that their first query sees."""
         if layer == len(self._keys):
             # No room for more yet: a single forward pass pays little for its cache. The copies let go of the memory
             # that keys and values share with the queries.
@@ -166,6 +167,7 @@ class GrowingCache(Cache):
         return buffer
 
     def crop(self, length: int) -> None:
+        """The buffers keep their size, unless nothing is left; what comes next takes the place of what is forgotten."""
         target = self._crop_target(length)
         if target == 0:
             return self.reset()
@@ -225,6 +227,7 @@ class StaticCache(Cache):
             raise CacheError(f"cache_position begins at {int(slots[0])}, but the cache holds {self.seen} tokens.")
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Write in place; return every slot where `slots` were given, else those that a query may see."""
         if layer == len(self._keys):
             batch, heads, _, size = keys.shape
             self._keys.append(keys.new_zeros(batch, heads, self.max_length, size))
@@ -237,6 +240,7 @@ class StaticCache(Cache):
         return self._keys[layer][:, :, self._read], self._values[layer][:, :, self._read]
 
     def crop(self, length: int) -> None:
+        """The slots behind are marked as empty, so that no query sees what they still hold."""
         target = self._crop_target(length)
         if target == 0:
             return self.reset()
@@ -324,6 +328,9 @@ class RollingCache(Cache):
         return visible
 
     def crop(self, length: int) -> None:
+        """Up to `slack` tokens can always be taken back, and so can all. Raises CacheError, with nothing changed,
+        where what the next token must see is overwritten.
+        """
         target = self._crop_target(length)
         removed = self.seen - target
         if target == 0:

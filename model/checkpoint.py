@@ -83,6 +83,7 @@ class PlainTensor(Stored):
         self.offset = offset
 
     def pieces(self, mapped: MappedFile) -> Iterator[tuple[int, Tensor]]:
+        """Up to PIECE elements each, as they lie in the file; copied only where their dtype cannot be read in place."""
         dtype = self.dtype or torch.uint8
         total = math.prod(self.shape)
         for start in range(0, total, PIECE):
@@ -103,6 +104,7 @@ class BlockTensor(Stored):
         self.info = info
 
     def pieces(self, mapped: MappedFile) -> Iterator[tuple[int, Tensor]]:
+        """Whole rows, dequantised: as many as BLOCK_PIECE elements hold, but at least one."""
         kind, columns = self.info.type, self.shape[-1]
         rows, row_size = math.prod(self.shape[:-1]), columns // kind.block * kind.size
         step = max(1, BLOCK_PIECE // columns)

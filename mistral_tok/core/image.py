@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import compress
 from typing import Any, TypeVar
 
-from mistral_tok.core import build, known, tables, trie
+from mistral_tok.core import build, halves, known, tables, trie
 from mistral_tok.core.verify import verify
 from mistral_tok.errors import VocabularyError
 from mistral_tok.vocab import SPACE, Kind, Vocabulary
@@ -98,12 +98,12 @@ def make_image(vocab: Vocabulary) -> bytes:
     opened.finish()
     bits = 16 if marked else 19
     parts["ascii_joins"], parts["joins"], parts["fragment_joins"] = build.joins(opened, take, bits, vocab.split_spaces)
-    reached, merges = trie.last_merges(opened, take)
+    reached, merges = halves.last_merges(opened, take)
     parts["itself"] = take if vocab.whole_pieces else reached
-    parts["pairs"] = trie.used_pairs(opened, parts["pairs"], merges)
+    parts["pairs"] = halves.used_pairs(opened, parts["pairs"], merges)
     if parts["itself"] == reached:
         parts["pair_ranks"] = known.pair_ranks(opened, parts["pairs"])
-        parts["halves"], marks = trie.halves(opened, reached, merges)
+        parts["halves"], marks = halves.halves(opened, reached, merges)
         order = trie.in_order(opened, marks)
         parts["trie"], parts["trie_pieces"] = trie.trie(opened, order, parts["pairs"], marks)
         parts["shorter"] = trie.shorter(opened, order)

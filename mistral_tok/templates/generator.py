@@ -102,6 +102,7 @@ class Generator(CodeGenerator):
 
     @optimizeconst
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        """A comparison of sides that are not too large, see `_side`. Literals that cannot get out are not traced."""
         # A literal that is only compared never reaches the output, and ordinary text compares faster.
         plain = not any(True for _ in node.find_all((nodes.CondExpr, nodes.Call)))
         self._comparing += plain
@@ -126,6 +127,7 @@ class Generator(CodeGenerator):
 
     @optimizeconst
     def visit_CondExpr(self, node: nodes.CondExpr, frame: Frame) -> None:
+        """Without an else, the undefined value of a false test is made once, and says where that test stands."""
         if node.expr2 is not None:
             super().visit_CondExpr.__wrapped__(self, node, frame)  # type: ignore[attr-defined]
             return
@@ -138,6 +140,7 @@ class Generator(CodeGenerator):
 
     @optimizeconst
     def visit_Test(self, node: nodes.Test, frame: Frame) -> None:
+        """`defined` of a name, `string` and `none` are written in place, without a call of the test."""
         if node.name == "defined" and isinstance(node.node, nodes.Name):
             variable = frame.symbols.ref(node.node.name)
             self.write(f"({variable} is not missing and not isinstance({variable}, Undefined))")

@@ -305,6 +305,7 @@ def _guarded(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     @pass_context
     @wraps(work)
     def guarded(context: Any, value: Any, *args: Any, **named: Any) -> Any:
+        """Count a step, and refuse what would read or make more than the limits allow before it is done."""
         context.tick()
         check_numbers(args, named)
         if name == "format":

@@ -45,7 +45,26 @@ def test_the_check_itself_sees_imports() -> None:
     assert imported_by("import numpy, click") & HEAVY == {"numpy", "click"}
 
 
-COMPILED = ("build", "decode", "encode", "merge", "parts", "presplit", "spans", "tables", "verify", "worker")
+COMPILED = (
+    "block",
+    "build",
+    "decode",
+    "encode",
+    "halves",
+    "known",
+    "merge",
+    "parts",
+    "pieces",
+    "presplit",
+    "reader",
+    "spans",
+    "tables",
+    "together",
+    "trie",
+    "unpack",
+    "verify",
+    "worker",
+)
 
 
 @pytest.mark.parametrize("name", COMPILED)
