@@ -99,11 +99,11 @@ def beyond_ascii() -> list[str]:
     """Strings of one, two and four bytes a character, with other characters at every place around a block; and runs."""
     plain = "It was the best of times, it was the worst of times; " * 8
     texts = []
-    for odd, at in product(
-        ("é", "ÿ", "“", "я", "日", "é日", "日“é", "😀", "\U0010ffff"), (0, 1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 255, 256, 257)
-    ):
+    odds = ("é", "ÿ", "“", "я", "日", "é日", "日“é", "😀", "\U0010ffff")
+    runs = ("я", "日", "я ", "日a", "日я", "é", "\u07ff\u0800", "\uffff\uffff日", "😀日я a")
+    for odd, at in product(odds, (0, 1, 7, 8, 14, 15, 16, 17, 31, 32, 33, 255, 256, 257)):
         texts += [plain[:at] + odd + plain[at : at + by] for by in (0, 1, 14, 15, 16, 17, 300)]
-    for run, size in product(("я", "日", "я ", "日a", "日я", "é", "߿ࠀ", "\uffff\uffff日", "😀日я a"), (33, 40, 41, 63, 64, 65, 200)):
+    for run, size in product(runs, (33, 40, 41, 63, 64, 65, 200)):
         texts += [(run * size)[:size], (run * size)[:size] + "😀", "\u0100" + (run * size)[:size]]
     return (
         texts
