@@ -9,18 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mistral_tok.core.encode import Encoder
-from mistral_tok.core.together import Batch
+from mistral_tok.core.together import FORMS, Batch
 
 T = TypeVar("T")
 
 CHUNK = 1 << 17
 """Characters for which another thread is worth starting."""
-
-FORMS: dict[Callable[[Batch], Any], int] = {Batch.counts: 0, Batch.lists: 1, Batch.ids: 2}
-"""What a batch is told that it is to become."""
 
 TICK = 1e-4
 """Seconds between two looks at threads that take longer than the one that leads can wait for without sleeping."""

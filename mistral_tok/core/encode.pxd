@@ -5,6 +5,9 @@ from mistral_tok.core.spans cimport Spans
 from mistral_tok.core.tables cimport Tables
 from mistral_tok.core.worker cimport Worker
 
+cdef enum:
+    SLACK = 4096 # ids that a worker may reserve beyond those that there are
+
 cdef int look(object held, mt_text *text) except? -1
 
 cdef class Encoder:

@@ -37,7 +37,6 @@ COMPILED: bool = cython.compiled
 LONG = cython.declare(cython.Py_ssize_t, 1 << 20)  # characters from which a text is encoded step by step
 UNLOCK = cython.declare(cython.Py_ssize_t, 8192)  # bytes of text from which the interpreter lock is released
 STEP = cython.declare(int64_t, 1 << 18)  # ids that a long text is encoded at a time, so that they stay in the cache
-SLACK = cython.declare(cython.Py_ssize_t, 4096)  # ids that a worker may reserve beyond the bytes of a text
 KEPT_IDS = cython.declare(uint64_t, 1 << 23)  # ids that a worker's buffer may keep between calls
 
 

@@ -177,6 +177,8 @@ cdef extern from "trie.h" nogil:
     uint32_t mt_trie_word(const mt_tables *t, const uint8_t *p, uint32_t n, int32_t *out)
 
 cdef extern from "words.h" nogil:
+    enum:
+        MT_SHORT
     ctypedef struct mt_word:
         uint32_t *sym
         uint8_t *end

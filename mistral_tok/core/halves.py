@@ -12,6 +12,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
+    MT_SHORT,
     ids_p,
     mt_rank_of,
     mt_size_of,
@@ -24,8 +25,6 @@ from cython.cimports.mistral_tok.core.merge import merge
 from cython.cimports.mistral_tok.core.tables import Tables
 
 from mistral_tok.core.build import pair_table
-
-LONGEST = cython.declare(uint32_t, 48)  # bytes of a piece that mt_word can merge
 
 
 @cython.cfunc
@@ -64,7 +63,7 @@ def last_merges(tables: Tables, take: cython.const[uint8_t][::1]) -> tuple[bytea
     for s in range(t.n_pieces):
         if not take[s] or mt_size_of(t, s) == 0:
             continue
-        if mt_size_of(t, s) <= LONGEST:
+        if mt_size_of(t, s) <= MT_SHORT:
             marks[s] = last_merge(t, s, found + s)
         else:
             marks[s] = (
@@ -92,7 +91,7 @@ def used_pairs(tables: Tables, pairs: object, merges: object) -> bytearray:
         if values[i] == MT_EMPTY:
             continue
         piece = t.rule_result[values[i] & MT_NO_RULE]
-        if mt_size_of(t, piece) > LONGEST or values[i] >> 22 == last[piece] >> 22:
+        if mt_size_of(t, piece) > MT_SHORT or values[i] >> 22 == last[piece] >> 22:
             used[count] = values[i]
             count += 1
     return pair_table(memoryview(kept)[: 8 * count])
@@ -139,14 +138,14 @@ def by_size(t: cython.pointer(mt_tables)) -> object:
     s: uint32_t
     memset(ends, 0, cython.sizeof(ends))
     for s in range(t.n_symbols):
-        if 0 < mt_size_of(t, s) <= LONGEST:
+        if 0 < mt_size_of(t, s) <= MT_SHORT:
             ends[mt_size_of(t, s)] += 1
-    for size in range(1, LONGEST + 1):
+    for size in range(1, MT_SHORT + 1):
         ends[size] += ends[size - 1]
-    result = array("I", bytes(4 * ends[LONGEST]))
+    result = array("I", bytes(4 * ends[MT_SHORT]))
     order: uint32_t[::1] = result
     for s in range(t.n_symbols):
-        if 0 < mt_size_of(t, s) <= LONGEST:
+        if 0 < mt_size_of(t, s) <= MT_SHORT:
             order[ends[mt_size_of(t, s) - 1]] = s
             ends[mt_size_of(t, s) - 1] += 1
     return result

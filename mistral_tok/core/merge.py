@@ -26,6 +26,7 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.mistral_tok.core.fast import (
     MT_NO_RULE,
     MT_NO_SYMBOL,
+    MT_SHORT,
     bytes_p,
     ids_p,
     mt_char,
@@ -35,7 +36,6 @@ from cython.cimports.mistral_tok.core.fast import (
     tables_p,
 )
 
-SHORT = cython.declare(cython.int, 48)
 LIMIT = cython.declare(uint64_t, 1 << 30)
 NEVER = cython.declare(uint32_t, 0xFFFFFFFF)
 NONE = cython.declare(uint32_t, 0xFFFFFFFF)
@@ -311,7 +311,7 @@ def merge(t: tables_p, p: bytes_p, n: uint64_t, out: ids_p) -> int64_t:
     """
     k: int64_t = 0
     room: uint64_t = t.window
-    if n <= cython.cast(uint64_t, SHORT):
+    if n <= cython.cast(uint64_t, MT_SHORT):
         return mt_merge_short(t, p, cython.cast(uint32_t, n), out)
     while k == 0:
         if room > n:

@@ -8,7 +8,7 @@ from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
-from cython.cimports.mistral_tok.core.encode import Encoder, look
+from cython.cimports.mistral_tok.core.encode import SLACK, Encoder, look
 from cython.cimports.mistral_tok.core.fast import (
     PyObject_GC_UnTrack,
     ids_p,
@@ -30,7 +30,6 @@ from cython.cimports.mistral_tok.core.worker import Worker
 
 ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as many as it keeps between calls
 MANY = cython.declare(cython.Py_ssize_t, 1 << 18)  # texts of a batch
-SLACK = cython.declare(uint64_t, 4096)  # ids that a worker may reserve beyond those that there are
 LEAST = cython.declare(int64_t, 1 << 12)  # characters of a part: few enough that threads end together
 COUNTS = cython.declare(cython.int, 0)  # what is made of a batch
 LISTS = cython.declare(cython.int, 1)
@@ -302,3 +301,6 @@ class Batch:
         for worker in self.workers:
             self.encoder.give(worker)
         self.workers = []
+
+
+FORMS: dict[object, int] = {Batch.counts: COUNTS, Batch.lists: LISTS, Batch.ids: IDS}  # what each method needs

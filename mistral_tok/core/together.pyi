@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 from mistral_tok.core.encode import Encoder
 
 class Batch:
@@ -20,3 +23,5 @@ class Batch:
     def ids(self) -> tuple[bytearray | memoryview, bytearray]: ...
     def counts(self) -> list[int]: ...
     def end(self) -> None: ...
+
+FORMS: dict[Callable[[Batch], Any], int]

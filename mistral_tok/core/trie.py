@@ -18,6 +18,7 @@ from cython.cimports.mistral_tok.core.fast import (
     MT_NO_RULE,
     MT_NO_SYMBOL,
     MT_ORDER,
+    MT_SHORT,
     MT_TRIE_PIECE,
     MT_TRIE_ROOT,
     MT_TRIE_SHIFT,
@@ -283,7 +284,7 @@ def shorter(tables: Tables, order: cython.const[uint32_t][::1]) -> bytearray:
     t: cython.pointer(mt_tables) = cython.address(tables.t)
     result = bytearray(4 * t.n_symbols)
     found: cython.pointer(uint32_t) = cython.cast(cython.pointer(uint32_t), PyByteArray_AS_STRING(result))
-    above: uint32_t[48]  # pieces that begin the last one, each beginning the next; none is long, see halves.py
+    above: uint32_t[MT_SHORT]  # pieces that begin the last one, each beginning the next; none is longer
     count: uint32_t = 0
     i: cython.Py_ssize_t
     piece: uint32_t
