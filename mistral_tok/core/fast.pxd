@@ -141,6 +141,8 @@ cdef extern from "texts.h" nogil:
     void mt_text_met(mt_texts *m, const mt_text *text, uint64_t h, const int32_t *ids, int64_t n)
 
 cdef extern from "memory.h" nogil:
+    enum:
+        MT_GROUP
     uint64_t MT_ENTRY
     uint64_t MT_SOME
     ctypedef struct mt_memory:

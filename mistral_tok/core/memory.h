@@ -8,14 +8,14 @@
  * lookups cost is waiting for these lines. At their full size they are emptied, and what is met is learnt again. Addresses
  * for the full size are taken at once, memory only as it is touched, in huge pages where there are any.
  *
- * Segments are looked up in groups of up to 512, in passes: make all keys and ask for their places; look there and ask for
+ * Segments are looked up in groups of up to 1,024, in passes: make all keys and ask for their places; look there and ask for
  * the ids; learn those that are not known; copy the ids. No pass has a branch that could be predicted wrongly often. */
 #ifndef MISTRAL_TOK_MEMORY_H
 #define MISTRAL_TOK_MEMORY_H
 
 #include "fast.h"
 
-#define MT_GROUP 512 /* segments that are looked up at once */
+#define MT_GROUP 1024 /* segments that are looked up at once: a power of two, as many as 2,000 characters of code have, and more */
 #define MT_ENTRY 15  /* bytes of the longest segment that has an entry */
 #define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
 #define MT_SOME 8    /* ids that are copied at once */

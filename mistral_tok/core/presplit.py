@@ -8,6 +8,7 @@ how many they wrote.
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.mistral_tok.core.fast import (
+    MT_GROUP,
     bytes_p,
     mt_char,
     mt_class,
@@ -216,7 +217,7 @@ def split_tekken(
     With `cuts`, matches of more than 15 bytes that end in a character of three bytes, and all of more than 31, are cut
     further where no merge can cross, if there is room for all.
     """
-    found: uint64_t[512]
+    found: uint64_t[MT_GROUP]
     i: uint64_t = at[0]
     start: uint64_t
     size: uint64_t

@@ -11,6 +11,7 @@ from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memchr, memcpy
 from cython.cimports.mistral_tok.core.fast import (
     MT_ENTRY,
+    MT_GROUP,
     MT_NO_SYMBOL,
     MT_SOME,
     bytes_p,
@@ -51,8 +52,6 @@ from cython.cimports.mistral_tok.core.tables import Tables
 
 FEW = cython.declare(cython.int, 2)  # segments cut before characters that stand alone are looked for again
 BYTES = cython.declare(uint32_t, 0xFFFFFFFF)
-BLOCK = cython.declare(cython.int, 512)
-GROUP = cython.declare(cython.int, 512)  # segments that are looked up at once
 LONGEST = cython.declare(cython.int, 256)  # bytes of the longest segment that is remembered
 FAILED = cython.declare(int64_t, -1)
 
@@ -156,7 +155,7 @@ class Worker:
 
         Moves `at[0]` and returns how many ids there are, or −1 without memory. `prefix` matters at the start only.
         """
-        ends: uint64_t[512]
+        ends: uint64_t[MT_GROUP]
         start: uint64_t = at[0]
         count: cython.int
         if prefix and start < n:
@@ -173,9 +172,9 @@ class Worker:
                     continue
                 count = cut(self.t, p, n, at, ends, FEW)
             elif self.scanner == 1:
-                count = split_tekken(self.t, p, n, at, ends, BLOCK, self.cuts)
+                count = split_tekken(self.t, p, n, at, ends, MT_GROUP, self.cuts)
             else:
-                count = cut(self.t, p, n, at, ends, BLOCK)
+                count = cut(self.t, p, n, at, ends, MT_GROUP)
             if not self.reserve(cython.cast(uint64_t, k) + at[0] - start):
                 return FAILED
             k = self.segments(p, ends, count, start, n, k)
@@ -240,9 +239,9 @@ class Worker:
         c: uint32_t = mt_char(p + i, cython.address(size))
         following: uint32_t
         known: uint32_t
-        if not self.reserve(cython.cast(uint64_t, k) + 3 * BLOCK):
+        if not self.reserve(cython.cast(uint64_t, k) + 3 * MT_GROUP):
             return FAILED
-        while i + 3 < n and count < BLOCK and c != 0x2581:
+        while i + 3 < n and count < MT_GROUP and c != 0x2581:
             following = mt_char(p + i + 3, cython.address(size))
             if mt_joins_hashed(self.t, c, 32 if following == 0x2581 else following):
                 break
@@ -286,7 +285,7 @@ class Worker:
         i: cython.int
         start: uint64_t
         while base < count:
-            group = count - base if count - base < GROUP else GROUP
+            group = count - base if count - base < MT_GROUP else MT_GROUP
             mt_make_room(cython.address(self.m))
             mt_ask(cython.address(self.m), cython.address(g), p, n, at, ends + base, group)
             mt_resolve(self.t.simd, cython.address(self.m), cython.address(g), group)
@@ -324,7 +323,7 @@ class Worker:
 
         One of more than 31 bytes from a regular expression may fall into several at cuts.
         """
-        ends: uint64_t[512]
+        ends: uint64_t[MT_GROUP]
         at: uint64_t = 0
         start: uint64_t = 0
         count: cython.int
@@ -334,7 +333,7 @@ class Worker:
         if n <= 31 or not self.cuts:
             return self.long_segment(p, n, k)
         while start < n and k >= 0:
-            count = cut(self.t, p, n, cython.address(at), ends, BLOCK)
+            count = cut(self.t, p, n, cython.address(at), ends, MT_GROUP)
             for i in range(count):
                 if ends[i] - start > cython.cast(uint64_t, MT_ENTRY):
                     k = self.long_segment(p + start, ends[i] - start, k)

@@ -35,7 +35,7 @@ LIMITS = (8, 12, 15, 16, 31, 32, 48, 64, 128, 256)
 """Bytes of a key's word, of what has an entry, is cut, is looked up with others, is merged at once, fills a mask, is
 remembered."""
 
-COUNTS = (31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 513)
+COUNTS = (31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 513, 1023, 1024, 1025)
 """Segments around what is looked up at once, and what is cut at once."""
 
 SIZES = sorted({limit + by for limit in LIMITS for by in (-1, 0, 1)})
