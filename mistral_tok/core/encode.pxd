@@ -16,7 +16,7 @@ cdef class Encoder:
     cdef Reader reader
     cdef object splitter
     cdef list pool
-    cdef bint cuts
+    cdef bint cuts, pools
     cdef object table_bytes
 
     cdef tuple spanned(self, str text, ids_p ids, Py_ssize_t n, int head, int tail, Spans spans)

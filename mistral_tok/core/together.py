@@ -26,6 +26,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_text,
     mt_text_room,
 )
+from cython.cimports.mistral_tok.core.pool import encode_short
 from cython.cimports.mistral_tok.core.worker import Worker
 
 ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as many as it keeps between calls
@@ -159,17 +160,26 @@ class Batch:
     @cython.exceptval(check=False)
     def part(self, worker: Worker, part: int64_t, k: int64_t) -> int64_t:
         """Encode the texts of a part behind `k` ids and return how many there are then; −1 where that fails."""
-        i: int64_t
+        i: int64_t = self.b.parts[part].first
+        end: int64_t = self.b.parts[part + 1].first
         after: int64_t
         before: int64_t = k
-        for i in range(self.b.parts[part].first, self.b.parts[part + 1].first):
-            after = self.encoder.reader.one(worker, self.b.texts + i, self.head, self.tail, k)
-            if after < 0:
+        done: int64_t = 0
+        while i < end:
+            if self.encoder.pools:
+                done = encode_short(worker, self.b.texts + i, end - i, self.head, self.tail, cython.address(k))
+            if done == 0:
+                after = self.encoder.reader.one(worker, self.b.texts + i, self.head, self.tail, k)
+                done = -1 if after < 0 else 1
+                if done > 0:
+                    self.b.texts[i].size = after - k
+                    k = after
+            if done < 0:
                 self.b.texts[i].size = -1
                 mt_batch_fail(cython.address(self.b))
                 return -1
-            self.b.texts[i].size = after - k
-            k = after
+            i += done
+            done = 0
         mt_batch_done(cython.address(self.b), part, worker.ids + before)
         return k
 

@@ -1,5 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_buffer, mt_memory, mt_tables, mt_texts
+from mistral_tok.core.fast cimport mt_buffer, mt_group, mt_memory, mt_tables, mt_texts
 
 cdef class Worker:
     cdef object keep
@@ -25,6 +25,8 @@ cdef class Worker:
     cdef int64_t first(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t alone(self, const uint8_t *p, uint64_t n, uint64_t *at, int64_t k) noexcept nogil
     cdef int64_t segments(self, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
+    cdef void look_up(self, mt_group *g, const uint8_t *p, uint64_t *ends, int count, uint64_t at, uint64_t n) noexcept nogil
+    cdef int64_t copied(self, mt_group *g, const uint8_t *p, uint64_t *ends, int i, int count, uint64_t at, uint64_t n, int64_t k) noexcept nogil
     cdef int64_t segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil
     cdef int64_t miss(self, const uint8_t *p, uint64_t n, int64_t k) noexcept nogil
     cdef int64_t short_segment(self, const uint8_t *p, uint64_t n, uint64_t room, int64_t k) noexcept nogil

@@ -282,38 +282,58 @@ class Worker:
         g: mt_group
         base: cython.int = 0
         group: cython.int
-        i: cython.int
-        start: uint64_t
-        while base < count:
+        while base < count and k >= 0:
             group = count - base if count - base < MT_GROUP else MT_GROUP
-            mt_make_room(cython.address(self.m))
-            mt_ask(cython.address(self.m), cython.address(g), p, n, at, ends + base, group)
-            mt_resolve(self.t.simd, cython.address(self.m), cython.address(g), group)
-            if g.misses:
-                mt_learn(self.t, cython.address(self.m), cython.address(g), p, at, ends + base)
-            i = 0
-            while True:
-                i = mt_copy(
-                    cython.address(self.m),
-                    cython.address(g),
-                    p,
-                    at,
-                    ends + base,
-                    i,
-                    group,
-                    self.ids,
-                    cython.address(k),
-                )
-                if i == group:
-                    break
-                start = ends[base + i - 1] if i > 0 else at
-                k = self.segment(p + start, ends[base + i] - start, n - start, k)
-                if k < 0:
-                    return k
-                i += 1
+            self.look_up(cython.address(g), p, ends + base, group, at, n)
+            k = self.copied(cython.address(g), p, ends + base, 0, group, at, n, k)
             base += group
             at = ends[base - 1]
         return k
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def look_up(
+        self,
+        g: cython.pointer(mt_group),
+        p: bytes_p,
+        ends: cython.pointer(uint64_t),
+        count: cython.int,
+        at: uint64_t,
+        n: uint64_t,
+    ) -> cython.void:
+        """Find what the segments of a group encode to, and work out those that are not known."""
+        mt_make_room(cython.address(self.m))
+        mt_ask(cython.address(self.m), g, p, n, at, ends, count)
+        mt_resolve(self.t.simd, cython.address(self.m), g, count)
+        if g.misses:
+            mt_learn(self.t, cython.address(self.m), g, p, at, ends)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def copied(
+        self,
+        g: cython.pointer(mt_group),
+        p: bytes_p,
+        ends: cython.pointer(uint64_t),
+        i: cython.int,
+        count: cython.int,
+        at: uint64_t,
+        n: uint64_t,
+        k: int64_t,
+    ) -> int64_t:
+        """Append the ids of segments `i` to `count` of a group that was looked up, the first of which starts at `at`."""
+        start: uint64_t
+        while True:
+            i = mt_copy(cython.address(self.m), g, p, at, ends, i, count, self.ids, cython.address(k))
+            if i == count:
+                return k
+            start = ends[i - 1] if i > 0 else at
+            k = self.segment(p + start, ends[i] - start, n - start, k)
+            if k < 0:
+                return k
+            i += 1
 
     @cython.cfunc
     @cython.nogil

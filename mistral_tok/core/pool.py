@@ -1,0 +1,109 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Short texts of a batch, whose segments are looked up together.
+
+A text of a few words has one new word or two, which wait for memory alone; those of many texts wait side by side. So the
+texts are put one behind the other, each is split by itself, and the segments of all are one group.
+"""
+
+import cython
+from cython.cimports.libc.stdint import int32_t, int64_t, uint64_t
+from cython.cimports.libc.string import memcpy
+from cython.cimports.mistral_tok.core.fast import (
+    MT_GROUP,
+    mt_buffer_fits,
+    mt_group,
+    mt_text,
+    mt_text_find,
+    mt_text_hash,
+    mt_text_met,
+    mt_text_room,
+    mt_text_utf8,
+)
+from cython.cimports.mistral_tok.core.presplit import split_tekken
+from cython.cimports.mistral_tok.core.worker import Worker
+
+SHORT = cython.declare(uint64_t, 1 << 11)  # bytes that the UTF-8 of a short text may need
+POOL = cython.declare(uint64_t, 1 << 14)  # bytes of all
+SPARE = cython.declare(cython.int, 128)  # segments for which there must be room before a text is split
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def encode_short(
+    worker: Worker,
+    texts: cython.pointer(mt_text),
+    count: int64_t,
+    head: int32_t,
+    tail: int32_t,
+    k: cython.pointer(int64_t),
+) -> int64_t:
+    """Encode the first of `count` texts behind `k[0]` ids, as many as are short and have room; return how many.
+
+    The size of each becomes the number of its ids, and `k[0]` grows by all. 0 where the first is long, is remembered as
+    a whole, or has half a surrogate pair; −1 without memory. Only for Tekken's pattern without user-defined pieces.
+    """
+    g: mt_group
+    ends: uint64_t[MT_GROUP]
+    hashes: uint64_t[MT_GROUP]
+    stops: cython.int[MT_GROUP]
+    made: cython.int = 0
+    size: uint64_t = 0
+    n: int64_t = 0
+    i: int64_t = 0
+    j: cython.int
+    more: cython.int
+    at: uint64_t
+    before: int64_t
+    start: int64_t
+    if not mt_buffer_fits(cython.address(worker.utf8), POOL):
+        return -1
+    while n < count and n < MT_GROUP and made + SPARE <= MT_GROUP:
+        at = mt_text_room(texts + n)
+        if at > SHORT or size + at > POOL or made + made * texts[n].size // (size + 1) + SPARE > MT_GROUP:
+            break
+        hashes[n] = mt_text_hash(cython.address(worker.texts), texts + n) if worker.t.recall else 0
+        if hashes[n] and mt_text_find(cython.address(worker.texts), texts + n, hashes[n]):
+            break
+        i = texts[n].size
+        if texts[n].kind:
+            i = mt_text_utf8(texts + n, worker.utf8.data + size)
+        else:
+            memcpy(worker.utf8.data + size, texts[n].data, i)
+        at = 0
+        more = 0
+        if i > 0:
+            more = split_tekken(
+                worker.t, worker.utf8.data + size, i, cython.address(at), ends + made, MT_GROUP - made, worker.cuts
+            )
+        if i < 0 or at < cython.cast(uint64_t, i):
+            break
+        for j in range(made, made + more):
+            ends[j] += size
+        made += more
+        stops[n] = made
+        size += i
+        n += 1
+    if not worker.reserve(k[0] + size + 2 * n):
+        return -1
+    if made:
+        worker.look_up(cython.address(g), worker.utf8.data, ends, made, 0, size)
+    j = 0
+    for i in range(n):
+        before = k[0]
+        if head >= 0:
+            worker.ids[k[0]] = head
+            k[0] += 1
+        start = k[0]
+        if j < stops[i]:
+            k[0] = worker.copied(cython.address(g), worker.utf8.data, ends, j, stops[i], 0, size, start)
+            if k[0] < 0:
+                return -1
+        j = stops[i]
+        if hashes[i]:
+            mt_text_met(cython.address(worker.texts), texts + i, hashes[i], worker.ids + start, k[0] - start)
+        if tail >= 0:
+            worker.ids[k[0]] = tail
+            k[0] += 1
+        texts[i].size = k[0] - before
+    return n
