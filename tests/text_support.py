@@ -141,12 +141,13 @@ def official_rows(name: str, texts: list[str]) -> list[list[int]]:
 
 
 def assert_official(name: str, texts: list[str], found: Tokenizer | None = None) -> None:
-    """All texts get the reference's ids; the first that does not is shown."""
-    rows = (found or tokenizer(name)).encode_batch(texts, threads=1)
+    """All texts get the reference's ids, together and one by one; the first that does not is shown."""
+    found = found or tokenizer(name)
     expected = official_rows(name, texts)
-    if rows != expected:
-        wrong = next(i for i, (row, right) in enumerate(zip(rows, expected, strict=True)) if row != right)
-        assert (texts[wrong], rows[wrong]) == (texts[wrong], expected[wrong])
+    for rows in (found.encode_batch(texts, threads=1), [found.encode(text) for text in texts]):
+        if rows != expected:
+            wrong = next(i for i, (row, right) in enumerate(zip(rows, expected, strict=True)) if row != right)
+            assert (texts[wrong], rows[wrong]) == (texts[wrong], expected[wrong])
 
 
 SIMD: tuple[int | None, ...] = tuple(tables.simd_levels()) if hasattr(tables, "simd_levels") else (None,)

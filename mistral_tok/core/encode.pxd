@@ -16,7 +16,8 @@ cdef class Encoder:
     cdef Reader reader
     cdef object splitter
     cdef list pool
-    cdef bint cuts, pools
+    cdef bint cuts
+    cdef bint together # short texts of a batch are looked up together
     cdef object table_bytes
 
     cdef tuple spanned(self, str text, ids_p ids, Py_ssize_t n, int head, int tail, Spans spans)

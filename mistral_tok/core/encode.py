@@ -108,7 +108,7 @@ class Encoder:
         self.pool = []
         defined = list(memoryview(image.sections["user_defined"]).cast("B").cast("I"))
         self.reader = Reader(self.tables, defined, prefix, every)
-        self.pools = scanner == 1 and not defined and prefix == 0
+        self.together = scanner == 1 and not defined and prefix == 0
 
     def encode(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> list:
         """Return the ids of a text as a list, `head` before and `tail` after it where they are not negative."""

@@ -26,7 +26,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_text,
     mt_text_room,
 )
-from cython.cimports.mistral_tok.core.pool import encode_short
+from cython.cimports.mistral_tok.core.short import encode_short
 from cython.cimports.mistral_tok.core.worker import Worker
 
 ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as many as it keeps between calls
@@ -166,7 +166,7 @@ class Batch:
         before: int64_t = k
         done: int64_t = 0
         while i < end:
-            if self.encoder.pools:
+            if self.encoder.together:
                 done = encode_short(worker, self.b.texts + i, end - i, self.head, self.tail, cython.address(k))
             if done == 0:
                 after = self.encoder.reader.one(worker, self.b.texts + i, self.head, self.tail, k)

@@ -323,7 +323,7 @@ class Worker:
         n: uint64_t,
         k: int64_t,
     ) -> int64_t:
-        """Append the ids of segments `i` to `count` of a group that was looked up, the first of which starts at `at`."""
+        """Append the ids of segments `i` to `count` of a group that was looked up and starts at `at`."""
         start: uint64_t
         while True:
             i = mt_copy(cython.address(self.m), g, p, at, ends, i, count, self.ids, cython.address(k))

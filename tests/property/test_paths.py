@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import sys
 from functools import cache
-from itertools import product
+from itertools import accumulate, product
 from pathlib import Path
 
 import pytest
@@ -219,3 +219,53 @@ def test_any_texts_in_any_order(name: str, level: int | None, texts: list[str], 
     """What the tables remember of texts before changes nothing, nor where a text begins in a batch."""
     with instructions(level, held(name, bound)):
         assert_official(name, [*texts, *texts[::-1], "".join(texts)], held(name, bound))
+
+
+@cache
+def short() -> list[str]:
+    """Texts around what counts as short in each width of strings, and more than are looked up together."""
+    draw = random.Random("short")
+    around = [
+        filled(part, size) for part in ("letters, and more ", "é") for size in (1007, 1008, 1009, 2015, 2016, 2017)
+    ]
+    around += [
+        part * size + end for part, size, end in (("日", 671, ""), ("日", 672, ""), ("日", 673, "x"), ("😀", 504, ""))
+    ]
+    words = [word for text in corpora().values() for word in text[:2000].split()]
+    some = [" ".join(draw.choices(words, k=draw.randrange(0, 30))) for _ in range(1500)]
+    return [
+        *around,
+        *some,
+        *["1" * n for n in (1, 895, 896, 897, 1023, 1024, 1025)],
+        *[""] * 1100,
+        "a",
+        *around,
+        *some[:40],
+    ]
+
+
+@pytest.mark.parametrize("level", SIMD)
+@pytest.mark.parametrize("bound", [0, 1 << 12, 1 << 20])
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+def test_short_texts_together(name: str, bound: int, level: int | None) -> None:
+    """Short texts of a batch in every form, with ids around them or not, new, met before and recalled."""
+    expected = official_rows(name, short())
+    found = Tokenizer.from_vocabulary(vocabulary(name), table_bytes=bound)
+    with instructions(level, found):
+        for recall in (False, True, True):
+            found._image.tables.set_recall(recall)
+            for threads in (1, 2):
+                assert found.encode_batch(short(), threads=threads) == expected
+            assert found.count_batch(short()) == [len(row) for row in expected]
+            ids, splits = found.encode_ragged(short(), bos=True, eos=True)
+            assert ids.tolist() == [i for row in expected for i in (found.bos_id, *row, found.eos_id)]
+            assert splits.tolist() == [0, *accumulate(len(row) + 2 for row in expected)]
+
+
+@given(data=st.data())
+def test_any_short_texts_together(data: st.DataObject) -> None:
+    """Which texts stand beside a text, and which of them come again, changes nothing."""
+    found = held("v3-tekken", data.draw(st.sampled_from((0, 1 << 10, 1 << 13, 1 << 20))))
+    texts = data.draw(st.lists(any_text(), min_size=1, max_size=12))
+    many = data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=60))
+    assert found.encode_batch(many, threads=data.draw(st.integers(1, 2))) == official_rows("v3-tekken", many)

@@ -57,6 +57,7 @@ COMPILED = (
     "pieces",
     "presplit",
     "reader",
+    "short",
     "spans",
     "tables",
     "together",

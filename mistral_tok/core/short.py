@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Short texts of a batch, whose segments are looked up together.
 
-A text of a few words has one new word or two, which wait for memory alone; those of many texts wait side by side. So the
+A text of a few words has one new word or two, which wait for memory alone; those of many texts wait side by side. So
 texts are put one behind the other, each is split by itself, and the segments of all are one group.
 """
 
 import cython
-from cython.cimports.libc.stdint import int32_t, int64_t, uint64_t
+from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     MT_GROUP,
@@ -40,49 +40,52 @@ def encode_short(
 ) -> int64_t:
     """Encode the first of `count` texts behind `k[0]` ids, as many as are short and have room; return how many.
 
-    The size of each becomes the number of its ids, and `k[0]` grows by all. 0 where the first is long, is remembered as
-    a whole, or has half a surrogate pair; −1 without memory. Only for Tekken's pattern without user-defined pieces.
+    The size of each becomes the number of its ids, and `k[0]` grows by all. 0 where the first is not short, is
+    remembered as a whole, or has half a surrogate pair; −1 without memory. Only for Tekken's pattern without
+    user-defined pieces.
     """
     g: mt_group
     ends: uint64_t[MT_GROUP]
     hashes: uint64_t[MT_GROUP]
     stops: cython.int[MT_GROUP]
     made: cython.int = 0
-    size: uint64_t = 0
-    n: int64_t = 0
-    i: int64_t = 0
-    j: cython.int
     more: cython.int
+    j: cython.int
+    size: uint64_t = 0
+    room: uint64_t
     at: uint64_t
+    p: cython.pointer(uint8_t)
+    bytes_: int64_t
+    i: int64_t
+    n: int64_t = 0
     before: int64_t
     start: int64_t
     if not mt_buffer_fits(cython.address(worker.utf8), POOL):
         return -1
-    while n < count and n < MT_GROUP and made + SPARE <= MT_GROUP:
-        at = mt_text_room(texts + n)
-        if at > SHORT or size + at > POOL or made + made * texts[n].size // (size + 1) + SPARE > MT_GROUP:
+    while n < count and n < MT_GROUP:
+        room = mt_text_room(texts + n)
+        if room > SHORT or size + room > POOL or made + made * texts[n].size // (size + 1) + SPARE > MT_GROUP:
             break
         hashes[n] = mt_text_hash(cython.address(worker.texts), texts + n) if worker.t.recall else 0
         if hashes[n] and mt_text_find(cython.address(worker.texts), texts + n, hashes[n]):
             break
-        i = texts[n].size
+        p = worker.utf8.data + size
+        bytes_ = texts[n].size
         if texts[n].kind:
-            i = mt_text_utf8(texts + n, worker.utf8.data + size)
+            bytes_ = mt_text_utf8(texts + n, p)
         else:
-            memcpy(worker.utf8.data + size, texts[n].data, i)
+            memcpy(p, texts[n].data, bytes_)
         at = 0
         more = 0
-        if i > 0:
-            more = split_tekken(
-                worker.t, worker.utf8.data + size, i, cython.address(at), ends + made, MT_GROUP - made, worker.cuts
-            )
-        if i < 0 or at < cython.cast(uint64_t, i):
+        if bytes_ > 0:
+            more = split_tekken(worker.t, p, bytes_, cython.address(at), ends + made, MT_GROUP - made, worker.cuts)
+        if cython.cast(int64_t, at) != bytes_:  # no room for all, or half a surrogate pair
             break
         for j in range(made, made + more):
             ends[j] += size
         made += more
         stops[n] = made
-        size += i
+        size += bytes_
         n += 1
     if not worker.reserve(k[0] + size + 2 * n):
         return -1

@@ -1,0 +1,1 @@
+"""Nothing here is for Python: short texts are encoded by compiled modules."""
