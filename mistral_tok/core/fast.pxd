@@ -155,7 +155,7 @@ cdef extern from "memory.h" nogil:
     void mt_known_add(mt_line *lines, uint64_t mask, const uint8_t *p, uint32_t n, uint32_t piece)
     bint mt_memory_start(mt_memory *m, int lines_log2, int index_log2, int arena_log2, size_t front)
     void mt_memory_end(mt_memory *m)
-    void mt_make_room(mt_memory *m)
+    void mt_make_room(mt_memory *m, uint64_t count)
     void mt_ask(const mt_memory *m, mt_group *g, const uint8_t *p, uint64_t room, uint64_t start, const uint64_t *ends, int count)
     void mt_resolve(int level, const mt_memory *m, mt_group *g, int count)
     int mt_copy(const mt_memory *m, const mt_group *g, const uint8_t *p, uint64_t start, const uint64_t *ends, int i, int count, int32_t *out, int64_t *k)

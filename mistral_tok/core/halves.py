@@ -133,7 +133,7 @@ def halves(tables: Tables, reached: cython.const[uint8_t][::1], merges: object) 
 @cython.cfunc
 def by_size(t: cython.pointer(mt_tables)) -> object:
     """Return the symbols that are not long, the shortest first: halves are shorter than what they make."""
-    ends: uint32_t[49]
+    ends: uint32_t[64]  # for sizes up to MT_SHORT, and more
     size: uint32_t
     s: uint32_t
     memset(ends, 0, cython.sizeof(ends))

@@ -19,7 +19,7 @@
 #define MT_ENTRY 15  /* bytes of the longest segment that has an entry */
 #define MT_WIDE 31   /* bytes of the longest segment that is looked up with others */
 #define MT_SOME 8    /* ids that are copied at once */
-#define MT_ROOM ((uint64_t)MT_GROUP * (8 + 32 + 4 * MT_SOME)) /* bytes of the arena that a group takes, usually */
+#define MT_ROOM (8 + 32 + 4 * MT_SOME) /* bytes of the arena that a segment takes at most, usually */
 
 #define MT_PLACES ((uint64_t)1 << 29)
 
@@ -187,12 +187,14 @@ static inline int mt_more_index(mt_memory *m) {
     return 1;
 }
 
-/* Make room for what a group adds. What is remembered stays where it is until the next call. */
-static inline void mt_make_room(mt_memory *m) {
-    int fits = 1;
-    if (3 * (m->line_mask + 1) < 2 * (m->entries + MT_GROUP)) fits &= mt_more_lines(m);
-    if (m->index_mask + 1 < 2 * (m->records + MT_GROUP)) fits &= mt_more_index(m);
-    if (!fits || m->arena_used + MT_ROOM > m->arena_size) mt_forget(m);
+/* Make room for what a group of that many segments adds. What is remembered stays where it is until the next call. Tables grow
+ * while the largest group would not fit; where they cannot, they last as long as this one does. */
+static inline void mt_make_room(mt_memory *m, uint64_t count) {
+    if (3 * (m->line_mask + 1) < 2 * (m->entries + MT_GROUP)) mt_more_lines(m);
+    if (m->index_mask + 1 < 2 * (m->records + MT_GROUP)) mt_more_index(m);
+    if (3 * (m->line_mask + 1) < 2 * (m->entries + count) || m->index_mask + 1 < 2 * (m->records + count) ||
+        m->arena_used + count * MT_ROOM > m->arena_size)
+        mt_forget(m);
 }
 
 /* Take a place in the arena; 0 where there is no room. */

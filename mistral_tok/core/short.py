@@ -10,8 +10,11 @@ from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     MT_GROUP,
+    ids_p,
     mt_buffer_fits,
     mt_group,
+    mt_kept,
+    mt_kept_ids,
     mt_text,
     mt_text_find,
     mt_text_hash,
@@ -30,6 +33,36 @@ SPARE = cython.declare(cython.int, 128)  # segments for which there must be room
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def copy_kept(
+    worker: Worker,
+    kept: cython.pointer(cython.const[mt_kept]),
+    text: cython.pointer(mt_text),
+    head: int32_t,
+    tail: int32_t,
+    k: cython.pointer(int64_t),
+) -> int64_t:
+    """Append the ids of a text that is remembered as a whole; return 1, the number of texts, or −1 without memory."""
+    n: int64_t = kept.count
+    out: ids_p
+    if not worker.reserve(k[0] + n + 2):
+        return -1
+    out = worker.ids + k[0]
+    if head >= 0:
+        out[0] = head
+        out += 1
+    memcpy(out, mt_kept_ids(kept), 4 * n)
+    out += n
+    if tail >= 0:
+        out[0] = tail
+        out += 1
+    text.size = out - (worker.ids + k[0])
+    k[0] += text.size
+    return 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def encode_short(
     worker: Worker,
     texts: cython.pointer(mt_text),
@@ -40,9 +73,9 @@ def encode_short(
 ) -> int64_t:
     """Encode the first of `count` texts behind `k[0]` ids, as many as are short and have room; return how many.
 
-    The size of each becomes the number of its ids, and `k[0]` grows by all. 0 where the first is not short, is
-    remembered as a whole, or has half a surrogate pair; −1 without memory. Only for Tekken's pattern without
-    user-defined pieces.
+    The size of each becomes the number of its ids, and `k[0]` grows by all. 0 where the first is not short, has too
+    many segments, or half a surrogate pair; −1 without memory. One that is remembered as a whole is copied by itself.
+    Only for Tekken's pattern without user-defined pieces and without a space put before a text.
     """
     g: mt_group
     ends: uint64_t[MT_GROUP]
@@ -54,6 +87,7 @@ def encode_short(
     size: uint64_t = 0
     room: uint64_t
     at: uint64_t
+    kept: cython.pointer(cython.const[mt_kept])
     p: cython.pointer(uint8_t)
     bytes_: int64_t
     i: int64_t
@@ -67,7 +101,10 @@ def encode_short(
         if room > SHORT or size + room > POOL or made + made * texts[n].size // (size + 1) + SPARE > MT_GROUP:
             break
         hashes[n] = mt_text_hash(cython.address(worker.texts), texts + n) if worker.t.recall else 0
-        if hashes[n] and mt_text_find(cython.address(worker.texts), texts + n, hashes[n]):
+        kept = mt_text_find(cython.address(worker.texts), texts + n, hashes[n]) if hashes[n] else cython.NULL
+        if kept != cython.NULL:
+            if n == 0:
+                return copy_kept(worker, kept, texts, head, tail, k)
             break
         p = worker.utf8.data + size
         bytes_ = texts[n].size

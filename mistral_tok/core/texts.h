@@ -90,7 +90,7 @@ static inline void mt_text_met(mt_texts *m, const mt_text *text, uint64_t h, con
         cell->place = 0;
         return;
     }
-    if (need > m->size / 2) return;
+    if (need > m->size / 2 || mt_text_find(m, text, h) != NULL) return; /* among texts looked up together it may come again */
     if (m->used + need > m->size) mt_texts_forget(m);
     p = m->arena + m->used;
     memcpy(p, &head, sizeof head);

@@ -303,7 +303,7 @@ class Worker:
         n: uint64_t,
     ) -> cython.void:
         """Find what the segments of a group encode to, and work out those that are not known."""
-        mt_make_room(cython.address(self.m))
+        mt_make_room(cython.address(self.m), count)
         mt_ask(cython.address(self.m), g, p, n, at, ends, count)
         mt_resolve(self.t.simd, cython.address(self.m), g, count)
         if g.misses:
