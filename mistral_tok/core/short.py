@@ -25,7 +25,7 @@ from cython.cimports.mistral_tok.core.fast import (
 from cython.cimports.mistral_tok.core.presplit import split_tekken
 from cython.cimports.mistral_tok.core.worker import Worker
 
-SHORT = cython.declare(uint64_t, 1 << 11)  # bytes that the UTF-8 of a short text may need
+SHORT = cython.declare(uint64_t, 1100)  # bytes that the UTF-8 of a short text may need; with 2,048, code × 0.98
 POOL = cython.declare(uint64_t, 1 << 14)  # bytes of all
 SPARE = cython.declare(cython.int, 128)  # segments for which there must be room before a text is split
 
