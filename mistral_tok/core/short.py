@@ -63,6 +63,50 @@ def copy_kept(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def append(
+    worker: Worker,
+    g: cython.pointer(mt_group),
+    texts: cython.pointer(mt_text),
+    n: int64_t,
+    ends: cython.pointer(uint64_t),
+    stops: cython.pointer(cython.int),
+    hashes: cython.pointer(uint64_t),
+    size: uint64_t,
+    head: int32_t,
+    tail: int32_t,
+    k: cython.pointer(int64_t),
+) -> cython.bint:
+    """Append the ids of `n` texts whose segments were looked up; False without memory.
+
+    Segments of text `i` end before `stops[i]`; the texts have `size` bytes, and hashes where they may be remembered.
+    """
+    i: int64_t
+    j: cython.int = 0
+    before: int64_t
+    start: int64_t
+    for i in range(n):
+        before = k[0]
+        if head >= 0:
+            worker.ids[k[0]] = head
+            k[0] += 1
+        start = k[0]
+        if j < stops[i]:
+            k[0] = worker.copied(g, worker.utf8.data, ends, j, stops[i], 0, size, start)
+            if k[0] < 0:
+                return False
+        j = stops[i]
+        if hashes[i]:
+            mt_text_met(cython.address(worker.texts), texts + i, hashes[i], worker.ids + start, k[0] - start)
+        if tail >= 0:
+            worker.ids[k[0]] = tail
+            k[0] += 1
+        texts[i].size = k[0] - before
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def encode_short(
     worker: Worker,
     texts: cython.pointer(mt_text),
@@ -90,10 +134,7 @@ def encode_short(
     kept: cython.pointer(cython.const[mt_kept])
     p: cython.pointer(uint8_t)
     bytes_: int64_t
-    i: int64_t
     n: int64_t = 0
-    before: int64_t
-    start: int64_t
     if not mt_buffer_fits(cython.address(worker.utf8), POOL):
         return -1
     while n < count and n < MT_GROUP:
@@ -128,22 +169,4 @@ def encode_short(
         return -1
     if made:
         worker.look_up(cython.address(g), worker.utf8.data, ends, made, 0, size)
-    j = 0
-    for i in range(n):
-        before = k[0]
-        if head >= 0:
-            worker.ids[k[0]] = head
-            k[0] += 1
-        start = k[0]
-        if j < stops[i]:
-            k[0] = worker.copied(cython.address(g), worker.utf8.data, ends, j, stops[i], 0, size, start)
-            if k[0] < 0:
-                return -1
-        j = stops[i]
-        if hashes[i]:
-            mt_text_met(cython.address(worker.texts), texts + i, hashes[i], worker.ids + start, k[0] - start)
-        if tail >= 0:
-            worker.ids[k[0]] = tail
-            k[0] += 1
-        texts[i].size = k[0] - before
-    return n
+    return n if append(worker, cython.address(g), texts, n, ends, stops, hashes, size, head, tail, k) else -1
