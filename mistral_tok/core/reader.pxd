@@ -1,5 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from mistral_tok.core.fast cimport mt_text
+from mistral_tok.core.fast cimport mt_kept, mt_text
 from mistral_tok.core.tables cimport Tables
 from mistral_tok.core.worker cimport Worker
 
@@ -7,6 +7,8 @@ from mistral_tok.core.worker cimport Worker
 cdef struct Place:
     uint64_t start, size, done
     int mark
+
+cdef int64_t recalled(Worker worker, const mt_kept *kept, int32_t head, int32_t tail, int64_t k) noexcept nogil
 
 cdef class Reader:
     cdef Tables tables

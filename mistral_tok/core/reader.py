@@ -23,6 +23,26 @@ from cython.cimports.mistral_tok.core.worker import Worker
 NO_LIMIT = cython.declare(int64_t, 1 << 62)
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def recalled(
+    worker: Worker, kept: cython.pointer(cython.const[mt_kept]), head: int32_t, tail: int32_t, k: int64_t
+) -> int64_t:
+    """Append the ids of a text that is remembered as a whole; −1 without memory."""
+    if not worker.reserve(k + kept.count + 2):
+        return -1
+    if head >= 0:
+        worker.ids[k] = head
+        k += 1
+    memcpy(worker.ids + k, mt_kept_ids(kept), 4 * cython.cast(uint64_t, kept.count))
+    k += kept.count
+    if tail >= 0:
+        worker.ids[k] = tail
+        k += 1
+    return k
+
+
 @cython.cclass
 class Reader:
     """Reads texts in UTF-8 under one vocabulary.
@@ -64,23 +84,19 @@ class Reader:
         kept: cython.pointer(cython.const[mt_kept]) = cython.NULL
         h: uint64_t = mt_text_hash(cython.address(worker.texts), text) if self.tables.t.recall else 0
         start: int64_t
+        if h:
+            kept = mt_text_find(cython.address(worker.texts), text, h)
+        if kept != cython.NULL:
+            return recalled(worker, kept, head, tail, k)
         if not worker.reserve(k + 1):
             return -1
         if head >= 0:
             worker.ids[k] = head
             k += 1
         start = k
-        if h:
-            kept = mt_text_find(cython.address(worker.texts), text, h)
-        if kept != cython.NULL:
-            if not worker.reserve(k + kept.count):
-                return -1
-            memcpy(worker.ids + k, mt_kept_ids(kept), 4 * cython.cast(uint64_t, kept.count))
-            k += kept.count
-        else:
-            k = self.fresh(worker, text, k)
-            if k >= 0 and h:
-                mt_text_met(cython.address(worker.texts), text, h, worker.ids + start, k - start)
+        k = self.fresh(worker, text, k)
+        if k >= 0 and h:
+            mt_text_met(cython.address(worker.texts), text, h, worker.ids + start, k - start)
         if k >= 0 and tail >= 0:
             if not worker.reserve(k + 1):
                 return -1

@@ -10,11 +10,9 @@ from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.fast import (
     MT_GROUP,
-    ids_p,
     mt_buffer_fits,
     mt_group,
     mt_kept,
-    mt_kept_ids,
     mt_text,
     mt_text_find,
     mt_text_hash,
@@ -23,41 +21,12 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_text_utf8,
 )
 from cython.cimports.mistral_tok.core.presplit import split_tekken
+from cython.cimports.mistral_tok.core.reader import recalled
 from cython.cimports.mistral_tok.core.worker import Worker
 
 SHORT = cython.declare(uint64_t, 1100)  # bytes that the UTF-8 of a short text may need; with 2,048, code × 0.98
 POOL = cython.declare(uint64_t, 1 << 14)  # bytes of all
 SPARE = cython.declare(cython.int, 128)  # segments for which there must be room before a text is split
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def copy_kept(
-    worker: Worker,
-    kept: cython.pointer(cython.const[mt_kept]),
-    text: cython.pointer(mt_text),
-    head: int32_t,
-    tail: int32_t,
-    k: cython.pointer(int64_t),
-) -> int64_t:
-    """Append the ids of a text that is remembered as a whole; return 1, the number of texts, or −1 without memory."""
-    n: int64_t = kept.count
-    out: ids_p
-    if not worker.reserve(k[0] + n + 2):
-        return -1
-    out = worker.ids + k[0]
-    if head >= 0:
-        out[0] = head
-        out += 1
-    memcpy(out, mt_kept_ids(kept), 4 * n)
-    out += n
-    if tail >= 0:
-        out[0] = tail
-        out += 1
-    text.size = out - (worker.ids + k[0])
-    k[0] += text.size
-    return 1
 
 
 @cython.cfunc
@@ -134,6 +103,7 @@ def encode_short(
     kept: cython.pointer(cython.const[mt_kept])
     p: cython.pointer(uint8_t)
     bytes_: int64_t
+    before: int64_t
     n: int64_t = 0
     if not mt_buffer_fits(cython.address(worker.utf8), POOL):
         return -1
@@ -144,9 +114,12 @@ def encode_short(
         hashes[n] = mt_text_hash(cython.address(worker.texts), texts + n) if worker.t.recall else 0
         kept = mt_text_find(cython.address(worker.texts), texts + n, hashes[n]) if hashes[n] else cython.NULL
         if kept != cython.NULL:
-            if n == 0:
-                return copy_kept(worker, kept, texts, head, tail, k)
-            break
+            if n > 0:
+                break
+            before = k[0]
+            k[0] = recalled(worker, kept, head, tail, before)
+            texts.size = k[0] - before
+            return 1 if k[0] >= 0 else -1
         p = worker.utf8.data + size
         bytes_ = texts[n].size
         if texts[n].kind:
