@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -18,9 +17,6 @@ T = TypeVar("T")
 
 CHUNK = 1 << 17
 """Characters for which another thread is worth starting."""
-
-TICK = 1e-4
-"""Seconds between two looks at threads that take longer than the one that leads can wait for without sleeping."""
 
 
 def lists(encoder: Encoder, texts: list[str], threads: int | None, head: int = -1, tail: int = -1) -> list[list[int]]:
@@ -63,14 +59,7 @@ def _rounds(
     worth, start = _worth(texts, threads), 0
     while start < len(texts) or start == 0:
         batch = Batch(encoder, texts, start, *ends, strings, FORMS[result])
-        for _ in range(worth - 1):  # first of all: it takes a while until they run
-            _thread.start_new_thread(batch.work, ())
-        try:
-            batch.prepare(worth)
-            batch.lead(worth - 1)
-        finally:
-            while batch.returned() < worth - 1:
-                time.sleep(TICK)
+        batch.run(worth)
         found = result(batch)
         batch.end()
         yield found

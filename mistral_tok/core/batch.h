@@ -17,8 +17,7 @@
 #define mt_pause() ((void)0)
 #endif
 
-#define MT_PATIENCE 512 /* times that a thread looks again, for about a millisecond, before it sleeps: waking takes 50 µs and more */
-#define MT_PARTING 1000 /* pauses in which a thread that has returned can end: 18 µs, where 5 are too few and 30 no better */
+#define MT_PATIENCE 512 /* times that the thread that leads looks again, for about a millisecond, before it sleeps */
 
 /* Texts from `first` up to that of the next part. `ids` is NULL until they are encoded: where their ids lie, one text after the
  * other. The number of ids of each text takes the place of its size. */
@@ -27,47 +26,68 @@ typedef struct {
     const int32_t *ids;
 } mt_part;
 
+/* A thread, and the parts that it takes first: those from the lower half of `left` up to the upper half. In a line of its own. */
+typedef struct {
+    uint64_t left;
+    int64_t number;
+    void *batch, *worker;
+    uint64_t apart[4];
+} mt_thread;
+
 typedef struct {
     mt_text *texts;
     mt_part *parts;
-    int64_t n_texts, n_parts;
-    int64_t next, idle, gone; /* the part that is taken next; other threads that have found none; those that have returned */
-    int failed;               /* no more parts are taken */
-    int over;                 /* the thread that leads has found none, too */
+    mt_thread *threads; /* the first one leads */
+    int64_t *log;       /* parts that others have done, plus 1, in the order in which they did them; 0 where that is not written yet */
+    int64_t n_texts, n_parts, n_threads;
+    int64_t logged, gone; /* parts in the log; threads that touch nothing of the batch any more */
+    int failed;           /* no more parts are taken */
 } mt_batch;
 
-MT_INLINE int64_t mt_batch_take(mt_batch *b) {
+/* Take the first or the last part of what is left to a thread; −1 where there is none. */
+MT_INLINE int64_t mt_thread_take(mt_thread *from, int last) {
+    uint64_t left = __atomic_load_n(&from->left, __ATOMIC_RELAXED);
+    for (;;) {
+        const uint64_t first = (uint32_t)left, end = left >> 32;
+        if (first == end) return -1;
+        if (__atomic_compare_exchange_n(&from->left, &left, last ? left - ((uint64_t)1 << 32) : left + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return (int64_t)(last ? end - 1 : first);
+    }
+}
+
+/* Parts are taken from one end, and from the other end of what is left to another thread. So every thread takes much the same
+ * parts of the same batch again, whose segments it has met; and of two threads, the one that leads takes the first ones. */
+MT_INLINE int64_t mt_batch_take(mt_batch *b, int64_t number) {
+    int64_t part = -1;
     if (__atomic_load_n(&b->failed, __ATOMIC_RELAXED)) return -1;
-    const int64_t i = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
-    return i < b->n_parts ? i : -1;
+    for (int64_t i = 0; i < b->n_threads && part < 0; i++) {
+        const int64_t from = (number + i) % b->n_threads;
+        part = mt_thread_take(b->threads + from, (int)(from & 1) != (i > 0));
+    }
+    return part;
 }
 
 MT_INLINE void mt_batch_done(mt_batch *b, int64_t part, const int32_t *ids) { __atomic_store_n(&b->parts[part].ids, ids, __ATOMIC_RELEASE); }
 MT_INLINE const int32_t *mt_batch_ids(const mt_batch *b, int64_t part) { return __atomic_load_n(&b->parts[part].ids, __ATOMIC_ACQUIRE); }
 MT_INLINE void mt_batch_fail(mt_batch *b) { __atomic_store_n(&b->failed, 1, __ATOMIC_RELAXED); }
 
-/* Wait a while for a number to be reached. */
-static inline void mt_batch_wait(const int64_t *value, int64_t least) {
-    for (int i = 0; i < MT_PATIENCE && __atomic_load_n(value, __ATOMIC_ACQUIRE) < least; i++) {
-        for (int j = 0; j < 64 && __atomic_load_n(value, __ATOMIC_ACQUIRE) < least; j++) mt_pause();
-        mt_yield();
-    }
+/* Tell the thread that leads of a part that is done. */
+MT_INLINE void mt_batch_log(mt_batch *b, int64_t part) {
+    const int64_t at = __atomic_fetch_add(&b->logged, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->log[at], part + 1, __ATOMIC_RELEASE);
 }
 
-/* What another thread does when there are no parts left. To return it needs the interpreter lock, which the one that leads must not
- * find taken: it would sleep. */
-static inline void mt_batch_idle(mt_batch *b) {
-    __atomic_fetch_add(&b->idle, 1, __ATOMIC_RELEASE);
-    for (int i = 0; i < 64 * MT_PATIENCE && !__atomic_load_n(&b->over, __ATOMIC_ACQUIRE); i++) mt_pause();
-}
+/* The part at a place of the log; −1 where there is none yet. */
+MT_INLINE int64_t mt_batch_logged(const mt_batch *b, int64_t at) { return __atomic_load_n(&b->log[at], __ATOMIC_ACQUIRE) - 1; }
 
 MT_INLINE void mt_batch_return(mt_batch *b) { __atomic_fetch_add(&b->gone, 1, __ATOMIC_RELEASE); }
+MT_INLINE int64_t mt_batch_gone(const mt_batch *b) { return __atomic_load_n(&b->gone, __ATOMIC_ACQUIRE); }
 
-/* What the thread that leads does then, without the interpreter lock. */
-static inline void mt_batch_part(mt_batch *b, int64_t others) {
-    mt_batch_wait(&b->idle, others);
-    __atomic_store_n(&b->over, 1, __ATOMIC_RELEASE);
-    mt_batch_wait(&b->gone, others);
-    for (int j = 0; j < MT_PARTING; j++) mt_pause();
+/* Wait a while for other threads to return. */
+static inline void mt_batch_wait(const mt_batch *b, int64_t others) {
+    for (int i = 0; i < MT_PATIENCE && mt_batch_gone(b) < others; i++) {
+        for (int j = 0; j < 64 && mt_batch_gone(b) < others; j++) mt_pause();
+        mt_yield();
+    }
 }
 #endif

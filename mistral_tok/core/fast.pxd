@@ -196,17 +196,26 @@ cdef extern from "batch.h" nogil:
         int64_t first
         const int32_t *ids
 
+    ctypedef struct mt_thread:
+        uint64_t left
+        int64_t number
+        void *batch
+        void *worker
+
     ctypedef struct mt_batch:
         mt_text *texts
         mt_part *parts
-        int64_t n_texts, n_parts
-        int64_t next, gone
+        mt_thread *threads
+        int64_t *log
+        int64_t n_texts, n_parts, n_threads
         int failed
 
-    int64_t mt_batch_take(mt_batch *b)
+    int64_t mt_batch_take(mt_batch *b, int64_t number)
     void mt_batch_done(mt_batch *b, int64_t part, const int32_t *ids)
     const int32_t *mt_batch_ids(const mt_batch *b, int64_t part)
     void mt_batch_fail(mt_batch *b)
-    void mt_batch_idle(mt_batch *b)
+    void mt_batch_log(mt_batch *b, int64_t part)
+    int64_t mt_batch_logged(const mt_batch *b, int64_t at)
     void mt_batch_return(mt_batch *b)
-    void mt_batch_part(mt_batch *b, int64_t others)
+    int64_t mt_batch_gone(const mt_batch *b)
+    void mt_batch_wait(const mt_batch *b, int64_t others)

@@ -1,8 +1,11 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from mistral_tok.core.block cimport Block
 from mistral_tok.core.encode cimport Encoder
-from mistral_tok.core.fast cimport mt_batch
+from mistral_tok.core.fast cimport mt_batch, mt_thread
 from mistral_tok.core.worker cimport Worker
+
+cdef extern from "pythread.h":
+    unsigned long PyThread_start_new_thread(void (*call)(void *) noexcept nogil, void *given)
 
 cdef class Batch:
     cdef Encoder encoder
@@ -14,12 +17,18 @@ cdef class Batch:
     cdef Block block
     cdef uint64_t room
     cdef int64_t total # characters, or bytes where they are known: about four for each id
-    cdef int64_t n_listed # parts of which there are lists
+    cdef int64_t others # threads that were started
+    cdef int64_t n_listed # parts of the log of which there are lists
     cdef mt_batch b
 
-    cdef int split(self, int64_t parts) except? -1
+    cdef int prepare(self, int threads) except? -1
+    cdef int split(self) except? -1
     cdef Worker begun(self)
-    cdef Worker direct(self)
+    cdef int begin(self, int64_t threads) except? -1
     cdef int64_t part(self, Worker worker, int64_t part, int64_t k) noexcept nogil
-    cdef int listed(self) except? -1
+    cdef void work(self, mt_thread *me) noexcept nogil
+    cdef int lead(self) except? -1
+    cdef int wait(self) except? -1
+    cdef int listed(self, int64_t part) except? -1
+    cdef int others_listed(self) except? -1
     cdef int check(self) except? -1

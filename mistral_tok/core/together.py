@@ -1,11 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Batches of texts: encoded by one or more threads, which take the interpreter lock once and share parts without it."""
+"""Batches of texts: encoded by one or more threads, of which only the calling one ever takes the interpreter lock."""
+
+import time
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.encode import SLACK, Encoder, look
@@ -15,16 +17,19 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_batch,
     mt_batch_done,
     mt_batch_fail,
-    mt_batch_idle,
+    mt_batch_gone,
     mt_batch_ids,
-    mt_batch_part,
+    mt_batch_log,
+    mt_batch_logged,
     mt_batch_return,
     mt_batch_take,
+    mt_batch_wait,
     mt_list_fill,
     mt_list_room,
     mt_part,
     mt_text,
     mt_text_room,
+    mt_thread,
 )
 from cython.cimports.mistral_tok.core.short import encode_short
 from cython.cimports.mistral_tok.core.worker import Worker
@@ -32,6 +37,7 @@ from cython.cimports.mistral_tok.core.worker import Worker
 ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as many as it keeps between calls
 MANY = cython.declare(cython.Py_ssize_t, 1 << 18)  # texts of a batch
 LEAST = cython.declare(int64_t, 1 << 12)  # characters of a part: few enough that threads end together
+TICK = 1e-4  # seconds between two looks at threads that take longer than can be waited for without sleeping
 COUNTS = cython.declare(cython.int, 0)  # what is made of a batch
 LISTS = cython.declare(cython.int, 1)
 IDS = cython.declare(cython.int, 2)
@@ -42,9 +48,8 @@ MOST = cython.declare(int64_t, 1 << 17)  # few enough that lists are made while 
 class Batch:
     """Texts that are encoded together: those of `texts` from `start` up to `stop`, as many as fit into one.
 
-    `prepare`, then `lead` in one thread and `work` in any number of others; when all have `returned`, `lists`, `ids` or
-    `counts`, as `form` says, and `end`. `head` and `tail` are ids to put around every text, or −1. Texts that are
-    no `strings` are bytes of UTF-8 that was checked (see core/parts.py).
+    `run`, then `lists`, `ids` or `counts`, as `form` says, and `end`. `head` and `tail` are ids to put around every text,
+    or −1. Texts that are no `strings` are bytes of UTF-8 that was checked (see core/parts.py).
     """
 
     def __cinit__(
@@ -65,18 +70,36 @@ class Batch:
         self.strings = strings
         self.form = form
         self.workers = []
-        self.rows = []
         memset(cython.address(self.b), 0, cython.sizeof(mt_batch))
 
     def __dealloc__(self):
         free(self.b.texts)
         free(self.b.parts)
+        free(self.b.threads)
+        free(self.b.log)
 
-    def prepare(self, threads: cython.int) -> None:
-        """Look at the texts and cut the batch into parts. UnicodeEncodeError for half a surrogate pair.
+    def run(self, threads: cython.int) -> None:
+        """Encode all texts, in up to that many threads. UnicodeEncodeError for half a surrogate pair.
 
-        Where a function of Python's splits the texts, they are encoded here.
+        All other threads have returned when this does, whatever happens.
         """
+        self.prepare(threads)
+        if self.encoder.scanner == 2:
+            self.split()
+            return
+        self.begin(max(1, min(threads, self.b.n_parts)))
+        try:
+            self.lead()
+        except BaseException:
+            mt_batch_fail(cython.address(self.b))
+            raise
+        finally:
+            self.wait()
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def prepare(self, threads: cython.int) -> cython.int:
+        """Look at the texts and cut the batch into parts."""
         n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
         i: cython.Py_ssize_t
         size: int64_t
@@ -110,14 +133,15 @@ class Batch:
                 count += 1
                 done = 0
         self.b.parts[count].first = n
-        if self.encoder.scanner == 2:
-            self.split(count)
-        self.b.n_parts = count  # last: from now on parts are taken
+        self.b.n_parts = count
+        if self.form == LISTS:
+            self.rows = [None] * n
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def split(self, parts: int64_t) -> cython.int:
-        """Encode all texts here."""
+    def split(self) -> cython.int:
+        """Encode all texts here: a function of Python's splits them."""
         worker: Worker = self.begun()
         i: int64_t
         part: int64_t
@@ -130,11 +154,12 @@ class Batch:
             k = self.encoder.append(worker, plain, self.head, self.tail, k)
             self.b.texts[i].size = k - before
         k = 0
-        for part in range(parts):
+        for part in range(self.b.n_parts):
             mt_batch_done(cython.address(self.b), part, worker.ids + k)
             for i in range(self.b.parts[part].first, self.b.parts[part + 1].first):
                 k += self.b.texts[i].size
-        self.b.next = parts
+            if self.form == LISTS:
+                self.listed(part)
         return 0
 
     @cython.cfunc
@@ -147,13 +172,33 @@ class Batch:
         return worker
 
     @cython.cfunc
-    def direct(self) -> Worker:
-        """Return a worker that writes where the ids of all texts are to be."""
-        worker: Worker = self.encoder.take()
-        self.workers.append(worker)
-        self.block = Block(4 * (self.room + SLACK), self.total)
-        worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
-        return worker
+    @cython.exceptval(-1)
+    def begin(self, threads: int64_t) -> cython.int:
+        """Share the parts among threads and start all but the one that leads.
+
+        No thread is started through `threading`: these have nothing to do with the interpreter, so they run sooner and
+        end without its lock. Where the system starts none, those that run take the parts.
+        """
+        worker: Worker
+        i: int64_t
+        self.b.threads = cython.cast(cython.pointer(mt_thread), malloc((threads + 1) * cython.sizeof(mt_thread)))
+        self.b.log = cython.cast(cython.pointer(int64_t), calloc(self.b.n_parts + 1, 8))
+        if self.b.threads == cython.NULL or self.b.log == cython.NULL:
+            raise MemoryError("No memory to encode a batch.")
+        for i in range(threads):
+            worker = self.encoder.take()
+            self.workers.append(worker)
+            self.b.threads[i].number = i
+            self.b.threads[i].batch = cython.cast(cython.p_void, self)
+            self.b.threads[i].worker = cython.cast(cython.p_void, worker)
+            self.b.threads[i].left = cython.cast(uint64_t, self.b.n_parts * (i + 1) // threads) << 32
+            self.b.threads[i].left |= self.b.n_parts * i // threads
+        self.b.n_threads = threads
+        for i in range(1, threads):
+            if PyThread_start_new_thread(helper, self.b.threads + i) == cython.cast(cython.ulong, -1):
+                break
+            self.others += 1
+        return 0
 
     @cython.cfunc
     @cython.nogil
@@ -183,77 +228,101 @@ class Batch:
         mt_batch_done(cython.address(self.b), part, worker.ids + before)
         return k
 
-    def work(self) -> None:
-        """Encode parts until none is left, in a thread other than the one that leads."""
-        worker: Worker
-        part: int64_t
-        k: int64_t = 0
-        try:
-            if self.b.next < self.b.n_parts:
-                worker = self.begun()
-                with cython.nogil:
-                    part = mt_batch_take(cython.address(self.b))
-                    while part >= 0 and k >= 0:
-                        k = self.part(worker, part, k)
-                        if self.form == COUNTS and k > 0:
-                            k = 0
-                        part = mt_batch_take(cython.address(self.b))
-                    mt_batch_idle(cython.address(self.b))
-        except MemoryError:
-            mt_batch_fail(cython.address(self.b))
-        finally:
-            mt_batch_return(cython.address(self.b))
-
-    def lead(self, others: cython.int) -> None:
-        """Encode parts until none is left, and wait a while for the others to return.
-
-        Lists are made of the parts that are done while the others go on.
-        """
-        worker: Worker
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def work(self, me: cython.pointer(mt_thread)) -> cython.void:
+        """Encode parts until none is left, in a thread that knows nothing of the interpreter."""
         part: int64_t = 0
         k: int64_t = 0
-        try:
-            if self.b.next < self.b.n_parts:
-                worker = self.begun() if others or self.form != IDS or self.room < BLOCK_LEAST else self.direct()
-                while part >= 0 and k >= 0:
-                    with cython.nogil:
-                        part = mt_batch_take(cython.address(self.b))
-                        if part >= 0:
-                            k = self.part(worker, part, k)
-                    if part >= 0 and k > 0 and self.form != IDS:
-                        if self.form == LISTS:
-                            self.listed()
-                        if self.form == COUNTS or self.n_listed > part:
-                            k = 0  # nothing that is in this buffer is still needed
-        except BaseException:
+        if not cython.cast(Worker, me.worker).restart(self.room + SLACK):
             mt_batch_fail(cython.address(self.b))
-            raise
-        if others:
-            with cython.nogil:
-                mt_batch_part(cython.address(self.b), others)
-
-    def returned(self) -> int:
-        """How many of the other threads have returned."""
-        return self.b.gone
+        while part >= 0 and k >= 0:
+            part = mt_batch_take(cython.address(self.b), me.number)
+            if part >= 0:
+                k = self.part(cython.cast(Worker, me.worker), part, k)
+                if k >= 0 and self.form == LISTS:
+                    mt_batch_log(cython.address(self.b), part)
+                if k >= 0 and self.form == COUNTS:
+                    k = 0
+        mt_batch_return(cython.address(self.b))
 
     @cython.cfunc
     @cython.exceptval(-1)
-    def listed(self) -> cython.int:
-        """Make lists of the next parts that are done."""
+    def lead(self) -> cython.int:
+        """Encode parts until none is left.
+
+        Lists are made of the parts that are done, by this and the other threads. Ids are written where those of all
+        texts are to be, as long as parts follow each other.
+        """
+        worker: Worker = self.workers[0]
+        part: int64_t = 0
+        after: int64_t = 0
+        k: int64_t = 0
+        if self.form == IDS and self.room >= BLOCK_LEAST:
+            self.block = Block(4 * (self.room + SLACK), self.total)
+            worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
+        elif not worker.restart(self.room + SLACK):
+            raise MemoryError("No memory to encode a batch.")
+        while part >= 0 and k >= 0:
+            with cython.nogil:
+                part = mt_batch_take(cython.address(self.b), 0)
+                if part >= 0:
+                    if part != after and worker.regain():
+                        k = 0
+                        if not worker.restart(self.room + SLACK):
+                            mt_batch_fail(cython.address(self.b))
+                            break
+                    after = part + 1
+                    k = self.part(worker, part, k)
+            if part >= 0 and k >= 0 and self.form != IDS:
+                k = 0  # nothing that is in this buffer is still needed
+                if self.form == LISTS:
+                    self.listed(part)
+                    self.others_listed()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def wait(self) -> cython.int:
+        """Wait until the other threads have returned; what interrupts that is raised then."""
+        stopped: object = None
+        with cython.nogil:
+            mt_batch_wait(cython.address(self.b), self.others)
+        while mt_batch_gone(cython.address(self.b)) < self.others:
+            try:
+                time.sleep(TICK)
+            except BaseException as error:
+                mt_batch_fail(cython.address(self.b))
+                stopped = error
+        if stopped is not None:
+            raise stopped
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def listed(self, part: int64_t) -> cython.int:
+        """Make lists of a part that is done."""
         ints = self.encoder.ints()
-        ids: ids_p
+        ids = cython.cast(ids_p, mt_batch_ids(cython.address(self.b), part))
         i: int64_t
-        while self.n_listed < self.b.n_parts:
-            ids = cython.cast(ids_p, mt_batch_ids(cython.address(self.b), self.n_listed))
-            if ids == cython.NULL:
-                break
-            for i in range(self.b.parts[self.n_listed].first, self.b.parts[self.n_listed + 1].first):
-                row: list = mt_list_room(self.b.texts[i].size)
-                mt_list_fill(cython.cast(cython.pointer(PyObject), row), ints, ids, self.b.texts[i].size)
-                PyObject_GC_UnTrack(row)
-                self.rows.append(row)
-                ids += self.b.texts[i].size
+        for i in range(self.b.parts[part].first, self.b.parts[part + 1].first):
+            row: list = mt_list_room(self.b.texts[i].size)
+            mt_list_fill(cython.cast(cython.pointer(PyObject), row), ints, ids, self.b.texts[i].size)
+            PyObject_GC_UnTrack(row)
+            self.rows[i] = row
+            ids += self.b.texts[i].size
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def others_listed(self) -> cython.int:
+        """Make lists of what other threads have done meanwhile."""
+        part: int64_t = mt_batch_logged(cython.address(self.b), self.n_listed)
+        while part >= 0:
+            self.listed(part)
             self.n_listed += 1
+            part = mt_batch_logged(cython.address(self.b), self.n_listed)
         return 0
 
     @cython.cfunc
@@ -271,7 +340,8 @@ class Batch:
     def lists(self) -> list:
         """Return the ids of each text as lists, which are to be given to `tracked`."""
         self.check()
-        self.listed()
+        if self.b.log != cython.NULL:
+            self.others_listed()
         return self.rows
 
     def ids(self) -> tuple:
@@ -288,16 +358,18 @@ class Batch:
         for i in range(n):
             k += self.b.texts[i].size
             end[i + 1] = k
-        if self.block is not None:
-            worker: Worker = self.workers[0]
-            if worker.regain():
-                return self.block.begin(4 * k), ends
         memory: cython.pointer(uint8_t) = cython.NULL
-        data = result(4 * k, cython.address(memory))
+        if self.block is not None and k <= self.room + SLACK:
+            data = self.block.begin(4 * k)
+            memory = self.block.data()
+        else:
+            data = result(4 * k, cython.address(memory))
         out = cython.cast(ids_p, memory)
         for part in range(self.b.n_parts):
             k = end[self.b.parts[part + 1].first]
-            memcpy(out + before, mt_batch_ids(cython.address(self.b), part), 4 * (k - before))
+            ids = mt_batch_ids(cython.address(self.b), part)
+            if ids != out + before:
+                memcpy(out + before, ids, 4 * (k - before))
             before = k
         return data, ends
 
@@ -308,9 +380,18 @@ class Batch:
 
     def end(self) -> None:
         """Let the workers be used again."""
-        for worker in self.workers:
+        for worker in reversed(self.workers):  # the same thread takes the same one next time, which knows its texts
             self.encoder.give(worker)
         self.workers = []
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def helper(me: cython.p_void) -> cython.void:
+    """What a thread runs that does not lead."""
+    thread: cython.pointer(mt_thread) = cython.cast(cython.pointer(mt_thread), me)
+    cython.cast(Batch, thread.batch).work(thread)
 
 
 FORMS: dict[object, int] = {Batch.counts: COUNTS, Batch.lists: LISTS, Batch.ids: IDS}  # what each method needs
