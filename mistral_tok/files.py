@@ -45,7 +45,10 @@ class Source(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Whole documents, or parts of one; each part but the document's first repeats the character before it."""
+    """Whole documents, or parts of one; each part but the document's first repeats the character before it.
+
+    Where lines are documents, a text that is no part is one of them or several.
+    """
 
     texts: list[bytes]
     parts: bool
@@ -80,7 +83,7 @@ def encode_files(
     """
     tokenizer.encode("", bos=bos, eos=eos)  # raises here and now if there is no such id
     batches = ahead(_batches(sources, lines, tokenizer.safe_cut(), progress))
-    return _each(ahead(_encode_all(tokenizer, batches, (bos, eos), threads)))
+    return _each(ahead(_encode_all(tokenizer, batches, (bos, eos), lines, threads)))
 
 
 def _each(lists: Generator[list[Encoded]]) -> Generator[Encoded]:
@@ -90,25 +93,27 @@ def _each(lists: Generator[list[Encoded]]) -> Generator[Encoded]:
 
 
 def _encode_all(
-    tokenizer: Tokenizer, batches: Generator[Batch], marks: tuple[bool, bool], threads: int | None
+    tokenizer: Tokenizer, batches: Generator[Batch], marks: tuple[bool, bool], lines: bool, threads: int | None
 ) -> Generator[list[Encoded]]:
     with closing(batches):
         for batch in batches:
-            yield _encode(tokenizer, batch, marks, threads)
+            yield _encode(tokenizer, batch, marks, lines, threads)
 
 
-def _encode(tokenizer: Tokenizer, batch: Batch, marks: tuple[bool, bool], threads: int | None) -> list[Encoded]:
+def _encode(
+    tokenizer: Tokenizer, batch: Batch, marks: tuple[bool, bool], lines: bool, threads: int | None
+) -> list[Encoded]:
     import numpy as np
 
     bos, eos = marks
     if not batch.parts:
-        chunks = tokenizer.encode_utf8(batch.texts, bos=bos, eos=eos, threads=threads)
-        return [Encoded(ids, np.array(ends, np.int64)) for ids, ends in chunks]
+        chunks = tokenizer.encode_utf8(batch.texts, bos=bos, eos=eos, threads=threads, lines=lines)
+        return [Encoded(ids, ends) for ids, ends in chunks]
     none = np.zeros(0, np.int64)
     found = [Encoded(np.array([tokenizer.bos_id], np.int32), none)] if batch.begins and bos else []
     at = 0
     for ids, ends in tokenizer.encode_utf8(batch.texts, bos=False, eos=False, threads=threads):
-        for start, end in pairwise([0, *ends]):
+        for start, end in pairwise([0, *ends.tolist()]):
             repeated = 0 if batch.begins and at == 0 else tokenizer.count(_first(batch.texts[at]))
             found.append(Encoded(ids[start + repeated : end], none))
             at += 1
@@ -138,8 +143,8 @@ def _batches(
                 whole, size = [], 0
             yield document
             continue
-        whole += document
-        size += sum(map(len, document)) + len(document)
+        whole.append(document)
+        size += len(document) + 1
         if size >= BATCH:
             yield Batch(whole, False, True, True)
             whole, size = [], 0
@@ -149,17 +154,19 @@ def _batches(
 
 def _documents(
     sources: Iterable[Source], lines: bool, cut: Cut | None, progress: Callable[[int], object] | None
-) -> Iterator[list[bytes] | Batch]:
-    """Yield lists of whole documents, and batches of parts of large ones."""
+) -> Iterator[bytes | Batch]:
+    """Yield whole documents, or several lines at once, and batches of parts of large ones."""
     for source in sources:
         large = _Large(cut)
         for block in _read(source, progress):
-            first, *rest = block.split(b"\n") if lines else (block,)
-            yield from large.add(first)
-            if rest:
+            end = block.find(b"\n") if lines else -1
+            yield from large.add(block if end < 0 else block[:end])
+            if end >= 0:
                 yield from large.end()
-                yield rest[:-1]
-                yield from large.add(rest[-1])
+                last = block.rfind(b"\n")
+                if last > end:
+                    yield block[end + 1 : last]
+                yield from large.add(block[last + 1 :])
         if not lines or large.begun():
             yield from large.end()
 
@@ -200,14 +207,14 @@ class _Large:
         if self._parts_size >= BATCH:
             yield self._send(ends=False)
 
-    def end(self) -> Iterator[list[bytes] | Batch]:
+    def end(self) -> Iterator[bytes | Batch]:
         """Yield what is left of the document, and begin another."""
         last = b"".join(self._held)
         if self._is_cut:
             self._parts.append(last)
             yield self._send(ends=True)
         else:
-            yield [last]
+            yield last
         self._start()
 
     def _send(self, ends: bool) -> Batch:

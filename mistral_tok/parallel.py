@@ -33,12 +33,13 @@ def ragged(
     tail: int = -1,
     *,
     strings: bool = True,
+    lines: bool = False,
 ) -> Iterator[tuple[bytearray | memoryview, bytearray]]:
     """Yield the ids of the next texts, as int32, and 0 and where those of each end, as int64.
 
-    Texts that are no `strings` are bytes, of UTF-8 that was checked.
+    Texts that are no `strings` are bytes, of UTF-8 that was checked; with `lines`, each line of these is a text.
     """
-    return _rounds(encoder, texts, threads, (head, tail), Batch.ids, strings=strings)
+    return _rounds(encoder, texts, threads, (head, tail), Batch.ids, strings=strings, lines=lines)
 
 
 def counts(encoder: Encoder, texts: list[str], threads: int | None) -> list[int]:
@@ -54,11 +55,12 @@ def _rounds(
     result: Callable[[Batch], T],
     *,
     strings: bool = True,
+    lines: bool = False,
 ) -> Iterator[T]:
     """Yield what batches became, one after the other: as many texts in each as fit into one."""
     worth, start = _worth(texts, threads), 0
     while start < len(texts) or start == 0:
-        batch = Batch(encoder, texts, start, *ends, strings, FORMS[result])
+        batch = Batch(encoder, texts, start, *ends, strings, lines, FORMS[result])
         batch.run(worth)
         found = result(batch)
         batch.end()

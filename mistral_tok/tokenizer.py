@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from mistral_tok.absent import Encodes, WithoutAbsent
 from mistral_tok.core.decode import Decoder
@@ -363,20 +362,28 @@ class Tokenizer:
         return found
 
     def encode_utf8(
-        self, texts: list[bytes], *, bos: bool, eos: bool, threads: int | None
-    ) -> list[tuple[np.ndarray, list[int]]]:
-        """Encode texts of checked UTF-8, for `files.encode_files`: parts of `encode_ragged`, with the ends in each."""
+        self, texts: list[bytes], *, bos: bool, eos: bool, threads: int | None, lines: bool = False
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Encode texts of checked UTF-8, for `files.encode_files`: parts of `encode_ragged`, with the ends in each.
+
+        With `lines` every line of a text is one of its own.
+        """
         import numpy as np
 
         check_threads(threads)
         ends = self._ends(bos, eos)
-        if self._absent is not None:
-            rows = self.encode_batch([text.decode() for text in texts], bos=bos, eos=eos, threads=threads)
-            return [(np.array([i for row in rows for i in row], np.int32), list(accumulate(map(len, rows))))]
-        batch = [text.decode() for text in texts] if self._splits_strings else texts
-        n = 1 if self._splits_strings else threads
-        found = ragged(self._whole, batch, n, *ends, strings=self._splits_strings)
-        return [(np.frombuffer(ids, np.int32), np.frombuffer(ends, np.int64)[1:].tolist()) for ids, ends in found]
+        found: Iterable[tuple[Any, Any]]
+        if self._absent is None and not self._splits_strings:
+            found = ragged(self._whole, texts, threads, *ends, strings=False, lines=lines)
+        else:
+            strings = [line.decode() for text in texts for line in (text.split(b"\n") if lines else (text,))]
+            if self._absent is None:
+                found = ragged(self._whole, strings, 1, *ends)
+            else:
+                rows = self.encode_batch(strings, bos=bos, eos=eos, threads=threads)
+                ids = np.array([i for row in rows for i in row], np.int32)
+                return [(ids, np.cumsum([len(row) for row in rows], dtype=np.int64))]
+        return [(np.frombuffer(ids, np.int32), np.frombuffer(ends, np.int64)[1:]) for ids, ends in found]
 
     def safe_cut(self) -> Cut | None:
         """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""

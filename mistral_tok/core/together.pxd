@@ -12,7 +12,7 @@ cdef class Batch:
     cdef list texts, workers, rows
     cdef readonly Py_ssize_t start, stop
     cdef int32_t head, tail
-    cdef bint strings
+    cdef bint strings, lines_of
     cdef int form
     cdef Block block
     cdef uint64_t room
@@ -22,6 +22,9 @@ cdef class Batch:
     cdef mt_batch b
 
     cdef int prepare(self, int threads) except? -1
+    cdef int make_room(self, Py_ssize_t count) except? -1
+    cdef int look_at_texts(self) except? -1
+    cdef int look_at_lines(self) except? -1
     cdef int split(self) except? -1
     cdef Worker begun(self)
     cdef int begin(self, int64_t threads) except? -1

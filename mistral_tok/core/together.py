@@ -8,7 +8,7 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memchr, memcpy, memset
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.encode import SLACK, Encoder, look
 from cython.cimports.mistral_tok.core.fast import (
@@ -48,8 +48,9 @@ MOST = cython.declare(int64_t, 1 << 17)  # few enough that lists are made while 
 class Batch:
     """Texts that are encoded together: those of `texts` from `start` up to `stop`, as many as fit into one.
 
-    `run`, then `lists`, `ids` or `counts`, as `form` says, and `end`. `head` and `tail` are ids to put around every text,
-    or −1. Texts that are no `strings` are bytes of UTF-8 that was checked (see core/parts.py).
+    `run`, then `lists`, `ids` or `counts`, as `form` says, and `end`. `head` and `tail` are ids to put around every
+    text, or −1. Texts that are no `strings` are bytes of UTF-8 that was checked (see core/parts.py); with `lines` each
+    line of these is a text, and only the newline between two of them is part of neither.
     """
 
     def __cinit__(
@@ -60,6 +61,7 @@ class Batch:
         head: int32_t,
         tail: int32_t,
         strings: cython.bint,
+        lines: cython.bint,
         form: cython.int,
     ):
         self.encoder = encoder
@@ -68,6 +70,7 @@ class Batch:
         self.head = head
         self.tail = tail
         self.strings = strings
+        self.lines_of = lines
         self.form = form
         self.workers = []
         memset(cython.address(self.b), 0, cython.sizeof(mt_batch))
@@ -100,29 +103,17 @@ class Batch:
     @cython.exceptval(-1)
     def prepare(self, threads: cython.int) -> cython.int:
         """Look at the texts and cut the batch into parts."""
-        n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
+        n: cython.Py_ssize_t
         i: cython.Py_ssize_t
         size: int64_t
         first: int64_t = 0
         done: int64_t = 0
         count: int64_t = 0
-        self.b.texts = cython.cast(cython.pointer(mt_text), malloc((n + 1) * cython.sizeof(mt_text)))
-        self.b.parts = cython.cast(cython.pointer(mt_part), malloc((n + 1) * cython.sizeof(mt_part)))
-        if self.b.texts == cython.NULL or self.b.parts == cython.NULL:
-            raise MemoryError("No memory to encode a batch.")
-        for i in range(n):
-            text = self.texts[self.start + i]
-            if self.strings and not isinstance(text, str):
-                raise TypeError(f"texts[{self.start + i}] is of type {type(text).__name__}; expected str.")
-            look(text, self.b.texts + i)
-            self.room += mt_text_room(self.b.texts + i)
-            if self.room > ROUND and i > 0:
-                self.room -= mt_text_room(self.b.texts + i)
-                n = i
-                break
-            self.total += self.b.texts[i].size
-        self.stop = self.start + n
-        self.b.n_texts = n
+        if self.lines_of:
+            self.look_at_lines()
+        else:
+            self.look_at_texts()
+        n = self.b.n_texts
         size = MOST if threads == 1 else min(max(self.total // (32 * threads), LEAST), MOST)
         for i in range(n):
             done += self.b.texts[i].size
@@ -136,6 +127,78 @@ class Batch:
         self.b.n_parts = count
         if self.form == LISTS:
             self.rows = [None] * n
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def make_room(self, count: cython.Py_ssize_t) -> cython.int:
+        """Make room for that many texts and parts."""
+        self.b.texts = cython.cast(cython.pointer(mt_text), malloc((count + 1) * cython.sizeof(mt_text)))
+        self.b.parts = cython.cast(cython.pointer(mt_part), malloc((count + 1) * cython.sizeof(mt_part)))
+        if self.b.texts == cython.NULL or self.b.parts == cython.NULL:
+            raise MemoryError("No memory to encode a batch.")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def look_at_texts(self) -> cython.int:
+        """Note where each text lies, of as many as fit into a batch."""
+        n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
+        i: cython.Py_ssize_t
+        self.make_room(n)
+        for i in range(n):
+            text = self.texts[self.start + i]
+            if self.strings and not isinstance(text, str):
+                raise TypeError(f"texts[{self.start + i}] is of type {type(text).__name__}; expected str.")
+            look(text, self.b.texts + i)
+            self.room += mt_text_room(self.b.texts + i)
+            if self.room > ROUND and i > 0:
+                self.room -= mt_text_room(self.b.texts + i)
+                n = i
+                break
+            self.total += self.b.texts[i].size
+        self.stop = self.start + n
+        self.b.n_texts = n
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def look_at_lines(self) -> cython.int:
+        """Note where each line lies, of as many texts as fit into a batch."""
+        i: cython.Py_ssize_t
+        count: cython.Py_ssize_t
+        n: cython.Py_ssize_t = 0
+        size: int64_t
+        found: mt_text
+        p: cython.p_char
+        end: cython.p_char
+        after: cython.p_char
+        for i in range(self.start, len(self.texts)):
+            held: bytes = self.texts[i]
+            count = held.count(b"\n") + 1
+            size = len(held) + 32 * count  # see mt_text_room
+            if i > self.start and (self.room + size > ROUND or n + count > MANY):
+                break
+            n += count
+            self.room += size
+            self.total += len(held)
+            self.stop = i + 1
+        self.make_room(n)
+        n = 0
+        found.kind = 0
+        for i in range(self.start, self.stop):
+            held = self.texts[i]
+            p = cython.cast(cython.p_char, held)
+            end = p + len(held)
+            after = p
+            while after != cython.NULL:
+                after = cython.cast(cython.p_char, memchr(p, 10, end - p))
+                found.data = p
+                found.size = (after if after != cython.NULL else end) - p
+                self.b.texts[n] = found
+                n += 1
+                p = after + 1
+        self.b.n_texts = n
         return 0
 
     @cython.cfunc
@@ -331,7 +394,7 @@ class Batch:
         """Raise for what was not encoded."""
         i: int64_t
         if self.b.failed:
-            for i in range(self.b.n_texts):
+            for i in range(0 if self.lines_of else self.b.n_texts):
                 if self.b.texts[i].size < 0:
                     self.encoder.fail(self.texts[self.start + i])
             raise MemoryError("No memory to encode a batch.")

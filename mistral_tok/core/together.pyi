@@ -13,6 +13,7 @@ class Batch:
         head: int,
         tail: int,
         strings: bool,
+        lines: bool,
         form: int,
     ) -> None: ...
     def run(self, threads: int) -> None: ...
