@@ -22,6 +22,7 @@ is safe there, too, and are left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from mistral_tok.core.image import TEKKEN_PATTERN, Image
@@ -76,7 +77,8 @@ def _digit(c: str) -> bool:
 def _user_defined(image: Image) -> list[str]:
     """Return the user-defined pieces as they stand in text."""
     offsets = memoryview(image.sections["offsets"]).cast("B").cast("I")
-    ids = [i for i, kind in enumerate(bytes(image.sections["kinds"])) if kind == Kind.USER_DEFINED]
+    mark = re.escape(bytes([Kind.USER_DEFINED]))
+    ids = [found.start() for found in re.finditer(mark, bytes(image.sections["kinds"]))]
     return [bytes(image.sections["blob"][offsets[i] : offsets[i + 1]]).decode() for i in ids]
 
 

@@ -33,6 +33,9 @@ PART = 1 << 18
 BATCH = 1 << 23
 """Bytes that are encoded at once."""
 
+FIRST = 1 << 20
+"""Bytes of the first batch, so that encoding soon begins; each one is twice as large as the last, up to `BATCH`."""
+
 REACHES = (1 << 11, 1 << 16)
 """Bytes from the end of a block on in which a place to cut is looked for, first near the end."""
 
@@ -133,9 +136,9 @@ def _first(text: bytes) -> str:
 def _batches(
     sources: Iterable[Source], lines: bool, cut: Cut | None, progress: Callable[[int], object] | None
 ) -> Generator[Batch]:
-    """Gather documents, and parts of large ones, into batches of about `BATCH` bytes."""
+    """Gather documents, and parts of large ones, into batches of about `BATCH` bytes, smaller ones at first."""
     whole: list[bytes] = []
-    size = 0
+    size, enough = 0, min(FIRST, BATCH)
     for document in _documents(sources, lines, cut, progress):
         if isinstance(document, Batch):
             if whole:
@@ -145,9 +148,9 @@ def _batches(
             continue
         whole.append(document)
         size += len(document) + 1
-        if size >= BATCH:
+        if size >= enough:
             yield Batch(whole, False, True, True)
-            whole, size = [], 0
+            whole, size, enough = [], 0, min(2 * enough, BATCH)
     if whole:
         yield Batch(whole, False, True, True)
 

@@ -327,8 +327,8 @@ class Batch:
             worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
         elif not worker.restart(self.room + SLACK):
             raise MemoryError("No memory to encode a batch.")
-        while part >= 0 and k >= 0:
-            with cython.nogil:
+        with cython.nogil:
+            while part >= 0 and k >= 0:
                 part = mt_batch_take(cython.address(self.b), 0)
                 if part >= 0:
                     if part != after and worker.regain():
@@ -338,11 +338,12 @@ class Batch:
                             break
                     after = part + 1
                     k = self.part(worker, part, k)
-            if part >= 0 and k >= 0 and self.form != IDS:
-                k = 0  # nothing that is in this buffer is still needed
-                if self.form == LISTS:
-                    self.listed(part)
-                    self.others_listed()
+                    if k >= 0 and self.form != IDS:
+                        k = 0  # nothing that is in this buffer is still needed
+                    if k >= 0 and self.form == LISTS:
+                        with cython.gil:
+                            self.listed(part)
+                            self.others_listed()
         return 0
 
     @cython.cfunc

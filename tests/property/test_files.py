@@ -37,12 +37,12 @@ from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 KINDS = "aAªé\u0301日 \u3000\n\r1²/.😀\x85\u0378"
 
 
-def rows(found: Tokenizer, texts: Sequence[bytes], **options: bool) -> list[list[int]]:
+def rows(found: Tokenizer, texts: Sequence[bytes], threads: int = 1, **options: bool) -> list[list[int]]:
     """The rows that `encode_files` gives, put together again."""
     ids: list[int] = []
     ends = [0]
     sources = [Source(f"text {i}", lambda data=text: io.BytesIO(data)) for i, text in enumerate(texts)]  # type: ignore[misc]
-    for part in encode_files(found, sources, threads=1, **options):
+    for part in encode_files(found, sources, threads=threads, **options):
         ends += (part.ends + len(ids)).tolist()
         ids += part.ids.tolist()
     assert ends[-1] == len(ids)
@@ -183,6 +183,20 @@ def test_a_long_file_in_parts_of_their_usual_size(name: str) -> None:
     long = "".join(corpora().values()) * 3
     texts = [documents()[0], long, "", "a" * 400_000, long.replace("\n", " "), "x\n" * 200_000, "日" * 300_000]
     assert rows(found, [text.encode() for text in texts], bos=True) == [found.encode(t, bos=True) for t in texts]
+    assert rows(found, [text.encode() for text in texts], 3) == [found.encode(t) for t in texts]
     texts = texts[:1] + texts[4:]
     expected = [found.encode(line) for text in texts for line in lines(text)]
     assert rows(found, [text.encode() for text in texts], lines=True) == expected
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", ["v3", "v3-tekken"])
+def test_more_lines_than_fit_into_a_batch(name: str, threads: int) -> None:
+    """Of the core (2^18 texts, six million ids), mostly empty ones, and some that go on in the next block."""
+    found = tokenizer(name)
+    some = ["", "", "a", "", "日本 語", "\r", "", "x = 1", "The end."]
+    text = "\n".join([some[i * i % 9] + "z" * (i % 1000 == 0) for i in range(700_000)] + documents())
+    expected = {line: found.encode(line, bos=True) for line in set(lines(text))}
+    assert (
+        rows(found, [text.encode()] * 2, threads, lines=True, bos=True) == [expected[line] for line in lines(text)] * 2
+    )
