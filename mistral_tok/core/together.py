@@ -190,11 +190,12 @@ class Batch:
             held = self.texts[i]
             p = cython.cast(cython.p_char, held)
             end = p + len(held)
-            after = p
-            while after != cython.NULL:
+            while p <= end:
                 after = cython.cast(cython.p_char, memchr(p, 10, end - p))
+                if after == cython.NULL:
+                    after = end
                 found.data = p
-                found.size = (after if after != cython.NULL else end) - p
+                found.size = after - p
                 self.b.texts[n] = found
                 n += 1
                 p = after + 1
