@@ -23,6 +23,7 @@ cdef class Batch:
 
     cdef int prepare(self, int threads) except? -1
     cdef int make_room(self, Py_ssize_t count) except? -1
+    cdef uint64_t times(self) noexcept
     cdef int look_at_texts(self) except? -1
     cdef int look_at_lines(self) except? -1
     cdef int split(self) except? -1
@@ -31,6 +32,7 @@ cdef class Batch:
     cdef int64_t part(self, Worker worker, int64_t part, int64_t k) noexcept nogil
     cdef void work(self, mt_thread *me) noexcept nogil
     cdef int lead(self) except? -1
+    cdef int64_t step(self, Worker worker, int64_t *after, int64_t *k) noexcept nogil
     cdef int wait(self) except? -1
     cdef int listed(self, int64_t part) except? -1
     cdef int others_listed(self) except? -1

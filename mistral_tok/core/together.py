@@ -140,20 +140,27 @@ class Batch:
         return 0
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def times(self) -> uint64_t:
+        """Tell how many ids a byte makes at most: two where each part between user-defined pieces gets a space."""
+        return 2 if self.encoder.reader.every and self.encoder.reader.mark_count else 1
+
+    @cython.cfunc
     @cython.exceptval(-1)
     def look_at_texts(self) -> cython.int:
         """Note where each text lies, of as many as fit into a batch."""
         n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
         i: cython.Py_ssize_t
+        times: uint64_t = self.times()
         self.make_room(n)
         for i in range(n):
             text = self.texts[self.start + i]
             if self.strings and not isinstance(text, str):
                 raise TypeError(f"texts[{self.start + i}] is of type {type(text).__name__}; expected str.")
             look(text, self.b.texts + i)
-            self.room += mt_text_room(self.b.texts + i)
+            self.room += times * mt_text_room(self.b.texts + i)
             if self.room > ROUND and i > 0:
-                self.room -= mt_text_room(self.b.texts + i)
+                self.room -= times * mt_text_room(self.b.texts + i)
                 n = i
                 break
             self.total += self.b.texts[i].size
@@ -168,7 +175,8 @@ class Batch:
         i: cython.Py_ssize_t
         count: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
-        size: int64_t
+        size: uint64_t
+        times: uint64_t = self.times()
         found: mt_text
         p: cython.p_char
         end: cython.p_char
@@ -176,7 +184,7 @@ class Batch:
         for i in range(self.start, len(self.texts)):
             held: bytes = self.texts[i]
             count = held.count(b"\n") + 1
-            size = len(held) + 32 * count  # see mt_text_room
+            size = times * (len(held) + 32 * count)  # see mt_text_room
             if i > self.start and (self.room + size > ROUND or n + count > MANY):
                 break
             n += count
@@ -328,24 +336,37 @@ class Batch:
             worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
         elif not worker.restart(self.room + SLACK):
             raise MemoryError("No memory to encode a batch.")
-        with cython.nogil:
-            while part >= 0 and k >= 0:
-                part = mt_batch_take(cython.address(self.b), 0)
-                if part >= 0:
-                    if part != after and worker.regain():
-                        k = 0
-                        if not worker.restart(self.room + SLACK):
-                            mt_batch_fail(cython.address(self.b))
-                            break
-                    after = part + 1
-                    k = self.part(worker, part, k)
-                    if k >= 0 and self.form != IDS:
-                        k = 0  # nothing that is in this buffer is still needed
-                    if k >= 0 and self.form == LISTS:
-                        with cython.gil:
-                            self.listed(part)
-                            self.others_listed()
+        while part >= 0 and k >= 0:
+            with cython.nogil:  # a thread that reads files holds the lock meanwhile: it is taken for lists only
+                part = self.step(worker, cython.address(after), cython.address(k))
+                while part >= 0 and k >= 0 and self.form != LISTS:
+                    part = self.step(worker, cython.address(after), cython.address(k))
+            if part >= 0 and k >= 0:
+                self.listed(part)
+                self.others_listed()
         return 0
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def step(self, worker: Worker, after: cython.pointer(int64_t), k: cython.pointer(int64_t)) -> int64_t:
+        """Encode the next part in the thread that leads and return it; −1 if there is none.
+
+        `after[0]` is the part that follows the one before, `k[0]` how many ids are there, or −1 where that fails.
+        """
+        part: int64_t = mt_batch_take(cython.address(self.b), 0)
+        if part < 0:
+            return part
+        if self.form != IDS:
+            k[0] = 0  # nothing that is in this buffer is still needed
+        if part != after[0] and worker.regain():
+            k[0] = 0
+            if not worker.restart(self.room + SLACK):
+                mt_batch_fail(cython.address(self.b))
+                return -1
+        after[0] = part + 1
+        k[0] = self.part(worker, part, k[0])
+        return part
 
     @cython.cfunc
     @cython.exceptval(-1)

@@ -59,6 +59,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Blocks, parts and batches of a few characters."""
     for name, size in zip(("BLOCK", "PART", "BATCH"), request.param, strict=True):
         monkeypatch.setattr(files, name, size)
+    monkeypatch.setattr(files, "SHARE", 2)
 
 
 def assert_alike(found: Tokenizer, texts: list[str]) -> None:

@@ -6,6 +6,7 @@ import random
 import sys
 import threading
 import time
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from text_support import tokenizer
 
 from mistral_tok import Tokenizer
+from mistral_tok.vocab import NEVER, SPACE, Kind, Vocabulary
 
 NAMES = ["v3", "v3-tekken", "v1"]
 WORDS = ["The", " quick", " brünett", " 狐", " Лиса", " jumps", "\n\n", " 12345", " 👍🏽", " over", " “lazy”", " dogs."]
@@ -115,6 +117,25 @@ def test_classes_derived_from_str(name: str) -> None:
     assert tok.encode_batch([Text(text) for text in plain], threads=2) == [tok.encode(text) for text in plain]
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_more_ids_than_bytes(threads: int) -> None:
+    """Where a space is put behind user-defined pieces of one byte, two bytes make three ids: none may be lost."""
+    words = [SPACE, "~", "\n"]
+    pieces = (b"<unk>", b"<s>", *(bytes([i]) for i in range(256)), *(word.encode() for word in words))
+    kinds = bytes([Kind.UNKNOWN, Kind.CONTROL, *[Kind.BYTE] * 256, Kind.NORMAL, Kind.NORMAL, Kind.USER_DEFINED])
+    ranks = array("I", [NEVER] * 258 + [0, 1, 2])
+    vocab = Vocabulary("made", "sentencepiece", "", pieces, kinds, ranks, prefix="always", bos_id=1, unk_id=0,
+                       config={"prefix_scope": "segment"})  # fmt: skip
+    tok = Tokenizer.from_vocabulary(vocab)
+    text = "~\n" * 6000
+    expected = [tok.id(SPACE), tok.id("~"), tok.id("\n")] * 6000
+    for count in (2, 20, 60):
+        assert tok.encode_batch([text] * count, threads=threads) == [expected] * count
+        ids, splits = tok.encode_ragged([text] * count, threads=threads)
+        assert ids.tolist() == expected * count
+        assert splits.tolist() == list(range(0, len(ids) + 1, len(expected)))
+
+
 def running() -> int:
     """Threads of this process, also such as Python knows nothing of."""
     return len(list(Path("/proc/self/task").iterdir()))
@@ -132,7 +153,7 @@ def test_nothing_is_left_running() -> None:
     until = time.monotonic() + 10
     while running() > before and time.monotonic() < until:
         time.sleep(0.01)
-    assert running() == before
+    assert running() <= before
 
 
 def test_batches_in_many_threads_at_once() -> None:
