@@ -4,8 +4,9 @@ from mistral_tok.core.encode cimport Encoder
 from mistral_tok.core.fast cimport mt_batch, mt_thread
 from mistral_tok.core.worker cimport Worker
 
-cdef extern from "pythread.h":
-    unsigned long PyThread_start_new_thread(void (*call)(void *) noexcept nogil, void *given)
+cdef extern from "pool.h":
+    void mt_pool_begin()
+    bint mt_pool_call(void (*call)(void *) noexcept nogil, void *given)
 
 cdef class Batch:
     cdef Encoder encoder

@@ -248,8 +248,8 @@ class Batch:
     def begin(self, threads: int64_t) -> cython.int:
         """Share the parts among threads and start all but the one that leads.
 
-        No thread is started through `threading`: these have nothing to do with the interpreter, so they run sooner and
-        end without its lock. Where the system starts none, those that run take the parts.
+        The others are those of pool.h: they have nothing to do with the interpreter. Where the system starts none,
+        those that run take the parts.
         """
         worker: Worker
         i: int64_t
@@ -267,7 +267,7 @@ class Batch:
             self.b.threads[i].left |= self.b.n_parts * i // threads
         self.b.n_threads = threads
         for i in range(1, threads):
-            if PyThread_start_new_thread(helper, self.b.threads + i) == cython.cast(cython.ulong, -1):
+            if not mt_pool_call(helper, self.b.threads + i):
                 break
             self.others += 1
         return 0
@@ -480,4 +480,5 @@ def helper(me: cython.p_void) -> cython.void:
     cython.cast(Batch, thread.batch).work(thread)
 
 
+mt_pool_begin()
 FORMS: dict[object, int] = {Batch.counts: COUNTS, Batch.lists: LISTS, Batch.ids: IDS}  # what each method needs
