@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from mistral_tok.absent import Encodes, WithoutAbsent
 from mistral_tok.core.decode import Decoder
-from mistral_tok.core.encode import Encoder, tracked
+from mistral_tok.core.encode import Encoder
 from mistral_tok.core.image import TEKKEN_PATTERN, Image, make_image
 from mistral_tok.core.spans import Spans
 from mistral_tok.ids import as_ids, check_id
@@ -34,8 +35,19 @@ _PREFIX = {"never": 0, "always": 1, "unless-space": 2}
 TABLE_BYTES = 32 << 20
 """Default bound, in bytes, of the tables in which one thread remembers what segments and whole texts encode to."""
 
+_NO_ENDS = (-1, -1)
+_new_tuple = tuple.__new__  # half the time of a NamedTuple's own
+
 MAX_TABLE_BYTES = 1 << 36
 """Largest bound of these tables that is accepted."""
+
+
+@cache
+def _arrays() -> tuple[type[np.ndarray], np.dtype]:
+    """Return what arrays are made with: importing numpy by name takes as long as making one."""
+    import numpy as np
+
+    return np.ndarray, np.dtype(np.int32)
 
 
 class Encoding(NamedTuple):
@@ -170,6 +182,8 @@ class Tokenizer:
         Control tokens never come from text: `<s>` in it is ordinary characters. (SentencePiece's user-defined pieces,
         such as `[REF]` in v7, are matched in text, as the reference does.) With `errors="strict"` a surrogate is a
         ValueError that names its index; with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
+
+        The garbage collector does not visit the list, for ints refer to nothing: keeping many costs no time.
         """
         try:
             if not bos and not eos:  # a short text takes less time than working out its ends
@@ -180,13 +194,13 @@ class Tokenizer:
 
     def encode_array(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> np.ndarray:
         """Return the ids of a text as an int32 array of shape (n,); no list is made on the way."""
-        import numpy as np
-
+        ends = self._ends(bos, eos) if bos or eos else _NO_ENDS
         try:
-            data = self._encoder.array(text, *self._ends(bos, eos))
+            data = self._encoder.array(text, *ends)
         except (UnicodeEncodeError, TypeError) as error:
-            data = self._encoder.array(mend(text, errors, error), *self._ends(bos, eos))
-        return np.frombuffer(data, np.int32)
+            data = self._encoder.array(mend(text, errors, error), *ends)
+        make, int32 = _arrays()
+        return make(len(data) // 4, int32, data)
 
     def encode_with_offsets(
         self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict"
@@ -199,25 +213,26 @@ class Tokenizer:
         >>> Tokenizer.bundled("v3").encode_with_offsets("Hi you").offsets.tolist()
         [[0, 2], [2, 6]]
         """
-        import numpy as np
-
         if self._spans is None:
             self._spans = self._make_spans()
-        ends, fixed = self._ends(bos, eos), text
+        ends, fixed = self._ends(bos, eos) if bos or eos else _NO_ENDS, text
         try:
             ids, pairs = self._whole.with_spans(text, *ends, self._spans)
         except (UnicodeEncodeError, TypeError) as error:
             fixed = mend(text, errors, error)
             ids, pairs = self._whole.with_spans(fixed, *ends, self._spans)
-        found = np.ndarray((len(ids), 2), np.int32, pairs)
+        make, int32 = _arrays()
+        found = make((len(ids), 2), int32, pairs)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
-        if self._whole is not self._encoder:
+        if self._absent is not None:
             present = [i for i, token in enumerate(ids) if token < self.vocab_size]
             ids, found = [ids[i] for i in present], found[present]
         if fixed is not text:
+            import numpy as np
+
             found = np.array(surrogate_positions(text), np.int32)[found]
-        return Encoding(ids, found)
+        return _new_tuple(Encoding, (ids, found))
 
     def _make_spans(self) -> Spans:
         every = self.config.get("prefix_scope") == "segment"
@@ -247,7 +262,7 @@ class Tokenizer:
         """Return the ids of each text. `threads`: None takes what the machine has where the batch is large enough."""
         ends = self._ends(bos, eos)
         rows = self._together(texts, errors, threads, lambda batch, n: lists(self._whole, batch, n, *ends))
-        return tracked(rows if self._absent is None else [self._absent.kept(row) for row in rows])
+        return rows if self._absent is None else [self._absent.kept(row) for row in rows]
 
     def encode_ragged(
         self,

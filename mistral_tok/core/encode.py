@@ -15,8 +15,6 @@ from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.fast import (
-    PyObject_GC_IsTracked,
-    PyObject_GC_Track,
     bytes_p,
     ids_p,
     mt_buffer_trim,
@@ -25,6 +23,7 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_list,
     mt_list_extend,
     mt_list_fit,
+    mt_list_room,
     mt_text,
     mt_text_look,
 )
@@ -78,18 +77,6 @@ def expected(ids: int64_t, done: uint64_t, size: uint64_t) -> int64_t:
     return ids + cython.cast(int64_t, rate * cython.cast(cython.double, size - done) * 1.02) + ids // 8
 
 
-def tracked(rows: list) -> list:
-    """Return the lists of a batch, now known to the garbage collector.
-
-    While a batch is made they are not: every 700 lists a collection would look at all of their ids, with the
-    interpreter lock, for a quarter of the time that a batch takes.
-    """
-    for row in rows:
-        if not PyObject_GC_IsTracked(row):
-            PyObject_GC_Track(row)
-    return rows
-
-
 @cython.cclass
 class Encoder:
     """Encodes strings with the tables of an image.
@@ -116,7 +103,7 @@ class Encoder:
         k: int64_t
         try:
             if len(text) > LONG and self.scanner != 2:
-                row: list = []
+                row: list = mt_list_room(0)
                 self.in_steps(worker, text, head, tail, row, None)
                 return row
             k = self.append(worker, text, head, tail, 0)

@@ -11,8 +11,6 @@ class Part(Protocol):
     ids: list[int] | None
     text: str
 
-def tracked(rows: list[list[int]]) -> list[list[int]]: ...
-
 class Encoder:
     def __init__(
         self,

@@ -2,12 +2,6 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t, int64_t
 
-cdef extern from "Python.h":
-    void PyObject_GC_Track(object)
-    void PyObject_GC_UnTrack(object)
-    bint PyObject_GC_IsTracked(object)
-
-
 cdef extern from "fast.h" nogil:
     ctypedef struct mt_ranks:
         uint16_t mark[16]

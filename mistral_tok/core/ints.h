@@ -53,13 +53,20 @@ static inline const uint8_t *mt_ints(Py_ssize_t most) {
     return made;
 }
 
-/* A list with room for `n` objects, which the garbage collector need not know until it is filled. */
+/* A list with room for `n` objects, of which the garbage collector does not know. Ints refer to nothing, so there is nothing to
+ * find, and looking took as long as encoding: each collection visits all ids of the lists that were made since the last one, and
+ * those of all lists whenever a quarter of them is new. What it means: a list to which somebody adds an object that leads back to
+ * that list is not freed with it. */
 static inline PyObject *mt_list_room(Py_ssize_t n) {
 #if defined(Py_GIL_DISABLED)
-    return PyList_New(n);
+    PyObject *list = PyList_New(n);
+    if (list != NULL) PyObject_GC_UnTrack(list);
+    return list;
 #else
     PyObject *list = PyList_New(0), **items;
-    if (list == NULL || n == 0) return list;
+    if (list == NULL) return list;
+    PyObject_GC_UnTrack(list);
+    if (n == 0) return list;
     items = (PyObject **)PyMem_Malloc((size_t)n * sizeof(PyObject *));
     if (items == NULL) {
         Py_DECREF(list);

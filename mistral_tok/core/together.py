@@ -12,7 +12,6 @@ from cython.cimports.libc.string import memchr, memcpy, memset
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
 from cython.cimports.mistral_tok.core.encode import SLACK, Encoder, look
 from cython.cimports.mistral_tok.core.fast import (
-    PyObject_GC_UnTrack,
     ids_p,
     mt_batch,
     mt_batch_done,
@@ -395,7 +394,6 @@ class Batch:
         for i in range(self.b.parts[part].first, self.b.parts[part + 1].first):
             row: list = mt_list_room(self.b.texts[i].size)
             mt_list_fill(cython.cast(cython.pointer(PyObject), row), ints, ids, self.b.texts[i].size)
-            PyObject_GC_UnTrack(row)
             self.rows[i] = row
             ids += self.b.texts[i].size
         return 0
@@ -424,7 +422,7 @@ class Batch:
         return 0
 
     def lists(self) -> list:
-        """Return the ids of each text as lists, which are to be given to `tracked`."""
+        """Return the ids of each text as lists."""
         self.check()
         if self.b.log != cython.NULL:
             self.others_listed()

@@ -7,6 +7,7 @@ import json
 import pickle
 import sys
 import threading
+import weakref
 from array import array
 
 import pytest
@@ -76,21 +77,31 @@ def test_a_larger_vocabulary_later() -> None:
     assert kept[-1] == 259
 
 
+class Held:
+    """An object that can be watched, and that the garbage collector visits."""
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_rows_are_lists_that_the_garbage_collector_knows(threads: int) -> None:
+def test_rows_are_lists_that_the_garbage_collector_does_not_visit(threads: int) -> None:
     tokenizer = Tokenizer.bundled("v3")
     rows = tokenizer.encode_batch(TEXTS * 2000, threads=threads)
     assert rows == [tokenizer.encode(text) for text in TEXTS] * 2000
-    assert all(gc.is_tracked(row) for row in rows)
+    assert not any(gc.is_tracked(row) for row in [*rows, tokenizer.encode("a"), tokenizer.encode("a" * 2_000_000)])
     rows[0].append(rows[1])
     rows[1].extend([1, "a", None])
     rows[2].insert(0, 5)
     del rows[3][:1]
     assert rows[0][-1] is rows[1] and rows[1][-3:] == [1, "a", None] and rows[2][0] == 5
-    row = rows[4]
-    row.append(row)  # a cycle, which only the collector can free
-    del rows, row
-    assert gc.collect() > 0
+    held = [Held(), Held()]
+    alive = [weakref.ref(one) for one in held]
+    rows[4].extend(held)  # what nothing but a row refers to
+    del held
+    gc.collect()
+    assert all(one() is not None for one in alive)
+    rows[4].sort(key=str)
+    assert gc.is_tracked(rows[4][:]) and gc.is_tracked(rows[4] * 2)
+    del rows
+    assert all(one() is None for one in alive)
 
 
 def test_first_lists_on_many_threads() -> None:

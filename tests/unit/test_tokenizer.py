@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import pickle
 import subprocess
 import sys
@@ -399,12 +398,12 @@ def test_threads(name: str) -> None:
 
 @pytest.mark.parametrize("size", (1, 700, 40_000, 300_000))
 def test_batches_in_parts(size: int) -> None:
-    """Texts of many sizes, in as many parts as there may be; the garbage collector knows every row."""
+    """Texts of many sizes, in as many parts as there may be."""
     texts = ["", "a " * size, "", *["b c"] * size][: 500_000 // size]
     expected = [TOKENIZER.encode(text) for text in texts]
     for threads in (1, 2, 7):
         rows = TOKENIZER.encode_batch(texts, threads=threads)
-        assert rows == expected and all(map(gc.is_tracked, rows))
+        assert rows == expected
         assert TOKENIZER.count_batch(texts, threads=threads) == [len(row) for row in expected]
         assert np.diff(TOKENIZER.encode_ragged(texts, threads=threads)[1]).tolist() == [len(row) for row in expected]
 
