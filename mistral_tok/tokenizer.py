@@ -194,11 +194,11 @@ class Tokenizer:
 
     def encode_array(self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict") -> np.ndarray:
         """Return the ids of a text as an int32 array of shape (n,); no list is made on the way."""
-        ends = self._ends(bos, eos) if bos or eos else _NO_ENDS
+        head, tail = self._ends(bos, eos) if bos or eos else _NO_ENDS
         try:
-            data = self._encoder.array(text, *ends)
+            data = self._encoder.array(text, head, tail)
         except (UnicodeEncodeError, TypeError) as error:
-            data = self._encoder.array(mend(text, errors, error), *ends)
+            data = self._encoder.array(mend(text, errors, error), head, tail)
         make, int32 = _arrays()
         return make(len(data) // 4, int32, data)
 
@@ -215,12 +215,13 @@ class Tokenizer:
         """
         if self._spans is None:
             self._spans = self._make_spans()
-        ends, fixed = self._ends(bos, eos) if bos or eos else _NO_ENDS, text
+        fixed = text
+        head, tail = self._ends(bos, eos) if bos or eos else _NO_ENDS
         try:
-            ids, pairs = self._whole.with_spans(text, *ends, self._spans)
+            ids, pairs = self._whole.with_spans(text, head, tail, self._spans)
         except (UnicodeEncodeError, TypeError) as error:
             fixed = mend(text, errors, error)
-            ids, pairs = self._whole.with_spans(fixed, *ends, self._spans)
+            ids, pairs = self._whole.with_spans(fixed, head, tail, self._spans)
         make, int32 = _arrays()
         found = make((len(ids), 2), int32, pairs)
         if self._drops:

@@ -23,7 +23,8 @@ BOOT = (
 
 
 RATES = (
-    "first", "new", "warm", "warm_segments", "arrays_first", "arrays_new", "arrays", "arrays_segments", "arrays_each",
+    "first", "new", "warm", "warm_segments", "batch_first", "batch_new", "batch", "batch_segments",
+    "arrays_first", "arrays_new", "arrays", "arrays_segments", "arrays_each",
     "lists_one", "lists_threads", "arrays_threads", "count", "offsets",
 )  # fmt: skip
 """Modes that are measured in seconds for a text and shown as bytes a second."""
@@ -112,9 +113,10 @@ def speeds(
             if answer["hashes"] != truth["hashes"]:
                 bench.left_out[name, vocab] = f"other ids than {peers.REFERENCE[vocab]} ({kind})"
                 continue
-            if threads == 1:  # in a process of its own, where no list was made before
-                flat = bench.run({**job, "job": "arrays", "peer": name, "threads": 1})
-                answer |= {} if isinstance(flat, str) else flat
+            for call in ("batch", "arrays") if threads == 1 else ():  # each in a process where nothing was met before
+                found = bench.run({**job, "job": "shape", "call": call, "peer": name, "threads": 1})
+                right = isinstance(found, dict) and found.pop("hashes", truth["hashes"][:2]) == truth["hashes"][:2]
+                answer |= found if right else {}
             answers.setdefault(name, []).append(answer)
     sizes = [Path(p).stat().st_size / 1e6 for p in job["texts"]]
     return {
@@ -129,7 +131,7 @@ def _rates(found: list[dict[str, Any]], sizes: list[float], ids: int) -> dict[st
     middle = {m: statistics.median(f[m] for f in found if m in f) for m in modes}
     for mode in RATES:
         if mode in middle:
-            middle[mode] = sizes[mode not in ("first", "arrays_first")] / middle[mode]
+            middle[mode] = sizes[not mode.endswith("first")] / middle[mode]
     if "decode" in middle:
         middle["decode"] = ids / 1e6 / middle["decode"]
         if not all(f["decode_right"] for f in found):  # speed at something else is no figure

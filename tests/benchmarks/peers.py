@@ -28,12 +28,14 @@ class Peer:
     """Operations on a list of texts; None where the library has no such call.
 
     `lists` returns Python lists of ids, `arrays` numpy arrays or buffers, one or many; the `_threads` twins take the
-    number of threads. `decode` takes rows of ids and returns strings or bytes. `arrays_each`: an array a text.
+    number of threads. `batch` is one call for all texts on one thread, for lists. `decode` takes rows of ids and
+    returns strings or bytes. `arrays_each`: an array a text.
     `segments` stops recalling whole texts, where the library does so: from then on texts met before are encoded.
     """
 
     lists: Lists
     arrays: Lists | None = None
+    batch: Lists | None = None
     lists_threads: Callable[[list[str], int], Any] | None = None
     arrays_threads: Callable[[list[str], int], Any] | None = None
     decode: Callable[[list[list[int]]], Any] | None = None
@@ -50,6 +52,7 @@ def _mistral_tok(vocab: str, folder: Path) -> Peer:
     return Peer(
         lists=lambda texts: [tok.encode(t) for t in texts],
         arrays=lambda texts: tok.encode_ragged(texts, threads=1),
+        batch=lambda texts: tok.encode_batch(texts, threads=1),
         lists_threads=lambda texts, n: tok.encode_batch(texts, threads=n),
         arrays_threads=lambda texts, n: tok.encode_ragged(texts, threads=n),
         decode=lambda rows: [tok.decode(r) for r in rows],
@@ -78,6 +81,7 @@ def _sentencepiece(vocab: str, folder: Path) -> Peer:
     spm = SentencePieceProcessor(model_file=str(official(vocab)))
     return Peer(
         lists=lambda texts: [spm.encode(t) for t in texts],
+        batch=lambda texts: spm.encode(texts, num_threads=1),
         lists_threads=lambda texts, n: spm.encode(texts, num_threads=n),
         decode=lambda rows: [spm.decode(r) for r in rows],
     )
@@ -94,6 +98,7 @@ def _tiktoken(vocab: str, folder: Path) -> Peer:
     return Peer(
         lists=lambda texts: [enc.encode_ordinary(t) for t in texts],
         arrays=lambda texts: [enc.encode_to_numpy(t, disallowed_special=()) for t in texts],
+        batch=lambda texts: enc.encode_ordinary_batch(texts, num_threads=1),
         lists_threads=lambda texts, n: enc.encode_ordinary_batch(texts, num_threads=n),
         decode=lambda rows: [enc.decode(r) for r in rows],
     )
@@ -105,6 +110,7 @@ def _tokenizers(vocab: str, folder: Path) -> Peer:
     tok = Tokenizer.from_file(str(tokenizer_json(vocab, folder)))
     return Peer(
         lists=lambda texts: [tok.encode(t, add_special_tokens=False).ids for t in texts],
+        batch=lambda texts: [e.ids for e in tok.encode_batch_fast(texts, add_special_tokens=False)],
         lists_threads=lambda texts, n: [e.ids for e in tok.encode_batch_fast(texts, add_special_tokens=False)],
         decode=lambda rows: [tok.decode(r) for r in rows],
         offsets=lambda texts: [tok.encode(t, add_special_tokens=False).offsets for t in texts],
@@ -118,6 +124,7 @@ def _kitoken(vocab: str, folder: Path) -> Peer:
     tok = load(str(official(vocab)))
     return Peer(
         lists=lambda texts: [tok.encode(t) for t in texts],
+        batch=tok.encode_all,
         decode=lambda rows: [tok.decode(r).decode() for r in rows],
     )
 
@@ -129,6 +136,7 @@ def _tuetoken(vocab: str, folder: Path) -> Peer:
     return Peer(
         lists=lambda texts: [tok.encode_ordinary(t) for t in texts],
         arrays=lambda texts: tok.encode_ordinary_to_buffer(texts, num_threads=1),
+        batch=lambda texts: tok.encode_ordinary_batch(texts, num_threads=1),
         lists_threads=lambda texts, n: tok.encode_ordinary_batch(texts, num_threads=n),
         arrays_threads=lambda texts, n: tok.encode_ordinary_to_buffer(texts, num_threads=n),
         decode=lambda rows: [tok.decode(r) for r in rows],
@@ -142,6 +150,7 @@ def _fastokens(vocab: str, folder: Path) -> Peer:
     return Peer(
         lists=lambda texts: [tok.encode_ordinary(t).ids for t in texts],
         arrays=tok.encode_batch_flat,
+        batch=lambda texts: [e.ids for e in tok.encode_batch(texts)],
         lists_threads=lambda texts, n: [e.ids for e in tok.encode_batch(texts)],
         arrays_threads=lambda texts, n: tok.encode_batch_flat(texts),
         decode=lambda rows: [tok.decode(r) for r in rows],
@@ -156,6 +165,7 @@ def _gigatoken(vocab: str, folder: Path) -> Peer:
     return Peer(
         lists=lambda texts: [tok.encode(t).tolist() for t in texts],
         arrays=lambda texts: [tok.encode(t) for t in texts],
+        batch=lambda texts: tok.encode_batch_list(texts, parallel=False),
         lists_threads=lambda texts, n: tok.encode_batch_list(texts, parallel=True),
         arrays_threads=lambda texts, n: tok.encode_batch(texts, parallel=True),
         decode=lambda rows: [tok.decode(r).decode() for r in rows],

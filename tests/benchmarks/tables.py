@@ -15,6 +15,10 @@ MODES = {
     "new": "new text, lists",
     "warm": "warm, lists",
     "warm_segments": "warm, lists, by segments",
+    "batch_first": "first pass, batch of lists",
+    "batch_new": "new text, batch of lists",
+    "batch": "warm, batch of lists",
+    "batch_segments": "the same by segments",
     "arrays_first": "first pass, arrays",
     "arrays_new": "new text, arrays",
     "arrays": "warm, arrays",
@@ -27,7 +31,7 @@ MODES = {
 }
 
 
-AGAINST = {"warm_segments": "warm", "arrays_segments": "arrays"}
+AGAINST = {"warm_segments": "warm", "batch_segments": "batch", "arrays_segments": "arrays"}
 """Modes of ours that are set beside another one of the peers': whole texts are not recalled."""
 
 BELOW, SHORT = "✗", "·"

@@ -108,18 +108,27 @@ def speed(job: Job) -> dict[str, Any]:
     return {**figures, "hashes": hashes, "ids": sum(map(len, ids))}
 
 
-def arrays(job: Job) -> dict[str, Any]:
-    """Seconds of a first pass into arrays, of new text, and of the same again; nothing where there is no such call."""
+def shape(job: Job) -> dict[str, Any]:
+    """Seconds of a first pass with one kind of call, of new text, and of the same again; nothing where there is none.
+
+    `job["call"]` is `arrays`, or `batch` for lists, whose ids are hashed.
+    """
+    name = job["call"]
     peer = load(job)[1]
-    if peer.arrays is None:
+    call = getattr(peer, name)
+    if call is None:
         return {}
-    call = peer.arrays
     old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
-    first, begun = timed(lambda: call(old))[0], timed(lambda: call(new))[0]
-    figures = {"arrays_first": first, "arrays_new": begun, "arrays": median(lambda: call(new), job["repeats"])}
+    (first, ids), (begun, others) = timed(lambda: call(old)), timed(lambda: call(new))
+    figures: dict[str, Any] = {}
+    if name == "batch":
+        shift = peers.ID_SHIFT.get(job["peer"], 0)
+        figures["hashes"] = [fingerprint(ids, shift), fingerprint(others, shift)]
+    del ids, others
+    figures |= {f"{name}_first": first, f"{name}_new": begun, name: median(lambda: call(new), job["repeats"])}
     if peer.segments is not None:
         peer.segments()
-        figures["arrays_segments"] = median(lambda: call(new), job["repeats"])
+        figures[f"{name}_segments"] = median(lambda: call(new), job["repeats"])
     return figures
 
 
@@ -175,7 +184,7 @@ def linear(job: Job) -> dict[str, Any]:
     return {"seconds": process_time() - begun}
 
 
-JOBS = {"speed": speed, "arrays": arrays, "short": short, "start": start, "linear": linear}
+JOBS = {"speed": speed, "shape": shape, "short": short, "start": start, "linear": linear}
 
 
 def main() -> None:
