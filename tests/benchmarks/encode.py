@@ -154,21 +154,20 @@ def section_linear(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...
         hard, rows = bench.hard(vocab), []
         for kind in texts.adversarial(10, "ab"):
             job = {"job": "linear", "peer": peers.OURS, "vocab": vocab, "hard": hard, "input": kind}
-            seconds = [_least(bench, {**job, "size": size}) for size in sizes]
-            growth = [f"{b / a:.1f}×" if not isinstance(a, str) and not isinstance(b, str) else "–"
-                      for a, b in pairwise(seconds)]  # fmt: skip
-            rows.append([kind, *("failed" if isinstance(s, str) else f"{1000 * s:.1f}" for s in seconds), *growth])
-            out[f"{vocab}/{kind}"] = seconds
+            found = [bench.run({**job, "sizes": sizes}) for _ in range(bench.rounds)]
+            rounds = [f["seconds"] for f in found if not isinstance(f, str)]
+            if not rounds:
+                rows.append([kind, *["failed"] * len(sizes), *["–"] * (len(sizes) - 1)])
+                out[f"{vocab}/{kind}"] = str(found[0])
+                continue
+            growth = [median(b / a for a, b in steps) for steps in zip(*map(pairwise, rounds), strict=True)]
+            rows.append([kind, *(f"{1000 * min(s):.1f}" for s in zip(*rounds, strict=True)),
+                         *(f"{times:.1f}×" for times in growth)])  # fmt: skip
+            out[f"{vocab}/{kind}"] = growth
         say(f"\n### {vocab}, adversarial inputs, ms (the goal: ten times the input at most 12 times as long)\n")
         head = [f"{size:,} characters" for size in sizes]
         say(tables.markdown(["", *head, "first step", "second step"], rows))
     return out
-
-
-def _least(bench: Bench, job: dict[str, Any]) -> float | str:
-    """Least seconds over the rounds, or why there are none."""
-    found = [bench.run(job, limit=120) for _ in range(bench.rounds)]
-    return min((f["seconds"] for f in found if not isinstance(f, str)), default=str(found[0]))
 
 
 def section_cli(bench: Bench, opts: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
