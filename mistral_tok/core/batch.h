@@ -40,6 +40,8 @@ typedef struct {
     mt_thread *threads; /* the first one leads */
     int64_t *log;       /* parts that others have done, plus 1, in the order in which they did them; 0 where that is not written yet */
     int64_t n_texts, n_parts, n_threads;
+    uint64_t room; /* ids that there are at most */
+    int64_t total; /* characters, or bytes where they are known: about four for each id */
     int64_t logged, gone; /* parts in the log; threads that touch nothing of the batch any more */
     int failed;           /* no more parts are taken */
 } mt_batch;

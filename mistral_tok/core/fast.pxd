@@ -202,6 +202,8 @@ cdef extern from "batch.h" nogil:
         mt_thread *threads
         int64_t *log
         int64_t n_texts, n_parts, n_threads
+        uint64_t room
+        int64_t total
         int failed
 
     int64_t mt_batch_take(mt_batch *b, int64_t number)

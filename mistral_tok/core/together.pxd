@@ -16,19 +16,13 @@ cdef class Batch:
     cdef bint strings, lines_of
     cdef int form
     cdef Block block
-    cdef uint64_t room
-    cdef int64_t total # characters, or bytes where they are known: about four for each id
     cdef int64_t others # threads that were started
     cdef int64_t n_listed # parts of the log of which there are lists
     cdef mt_batch b
 
-    cdef int prepare(self, int threads) except? -1
-    cdef int make_room(self, Py_ssize_t count) except? -1
-    cdef uint64_t times(self) noexcept
-    cdef int look_at_texts(self) except? -1
-    cdef int look_at_lines(self) except? -1
     cdef int split(self) except? -1
     cdef Worker begun(self)
+    cdef int clear(self, Worker worker) except? -1
     cdef int begin(self, int64_t threads) except? -1
     cdef int64_t part(self, Worker worker, int64_t part, int64_t k) noexcept nogil
     cdef void work(self, mt_thread *me) noexcept nogil

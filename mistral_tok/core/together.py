@@ -8,9 +8,9 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.stdint import int32_t, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memchr, memcpy, memset
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.mistral_tok.core.block import BLOCK_LEAST, Block, result
-from cython.cimports.mistral_tok.core.encode import SLACK, Encoder, look
+from cython.cimports.mistral_tok.core.encode import SLACK, Encoder
 from cython.cimports.mistral_tok.core.fast import (
     ids_p,
     mt_batch,
@@ -25,22 +25,17 @@ from cython.cimports.mistral_tok.core.fast import (
     mt_batch_wait,
     mt_list_fill,
     mt_list_room,
-    mt_part,
-    mt_text,
-    mt_text_room,
     mt_thread,
 )
+from cython.cimports.mistral_tok.core.share import cut_parts, look_at_lines, look_at_texts
 from cython.cimports.mistral_tok.core.short import encode_short
 from cython.cimports.mistral_tok.core.worker import Worker
 
-ROUND = cython.declare(uint64_t, 6 << 20)  # ids for which a worker has room: as many as it keeps between calls
-MANY = cython.declare(cython.Py_ssize_t, 1 << 18)  # texts of a batch
-LEAST = cython.declare(int64_t, 1 << 12)  # characters of a part: few enough that threads end together
+NO_MEMORY = "No memory to encode a batch."
 TICK = 1e-4  # seconds between two looks at threads that take longer than can be waited for without sleeping
 COUNTS = cython.declare(cython.int, 0)  # what is made of a batch
 LISTS = cython.declare(cython.int, 1)
 IDS = cython.declare(cython.int, 2)
-MOST = cython.declare(int64_t, 1 << 17)  # few enough that lists are made while ids are in the cache
 
 
 @cython.cclass
@@ -85,7 +80,14 @@ class Batch:
 
         All other threads have returned when this does, whatever happens.
         """
-        self.prepare(threads)
+        times: uint64_t = 2 if self.encoder.reader.every and self.encoder.reader.mark_count else 1
+        if self.lines_of:
+            self.stop = look_at_lines(cython.address(self.b), self.texts, self.start, times)
+        else:
+            self.stop = look_at_texts(cython.address(self.b), self.texts, self.start, self.strings, times)
+        cut_parts(cython.address(self.b), threads)
+        if self.form == LISTS:
+            self.rows = [None] * self.b.n_texts
         if self.encoder.scanner == 2:
             self.split()
             return
@@ -97,117 +99,6 @@ class Batch:
             raise
         finally:
             self.wait()
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def prepare(self, threads: cython.int) -> cython.int:
-        """Look at the texts and cut the batch into parts."""
-        n: cython.Py_ssize_t
-        i: cython.Py_ssize_t
-        size: int64_t
-        first: int64_t = 0
-        done: int64_t = 0
-        count: int64_t = 0
-        if self.lines_of:
-            self.look_at_lines()
-        else:
-            self.look_at_texts()
-        n = self.b.n_texts
-        size = MOST if threads == 1 else min(max(self.total // (32 * threads), LEAST), MOST)
-        for i in range(n):
-            done += self.b.texts[i].size
-            if done >= size or i == n - 1:
-                self.b.parts[count].first = first
-                self.b.parts[count].ids = cython.NULL
-                first = i + 1
-                count += 1
-                done = 0
-        self.b.parts[count].first = n
-        self.b.n_parts = count
-        if self.form == LISTS:
-            self.rows = [None] * n
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def make_room(self, count: cython.Py_ssize_t) -> cython.int:
-        """Make room for that many texts and parts."""
-        self.b.texts = cython.cast(cython.pointer(mt_text), malloc((count + 1) * cython.sizeof(mt_text)))
-        self.b.parts = cython.cast(cython.pointer(mt_part), malloc((count + 1) * cython.sizeof(mt_part)))
-        if self.b.texts == cython.NULL or self.b.parts == cython.NULL:
-            raise MemoryError("No memory to encode a batch.")
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    def times(self) -> uint64_t:
-        """Tell how many ids a byte makes at most: two where each part between user-defined pieces gets a space."""
-        return 2 if self.encoder.reader.every and self.encoder.reader.mark_count else 1
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def look_at_texts(self) -> cython.int:
-        """Note where each text lies, of as many as fit into a batch."""
-        n: cython.Py_ssize_t = min(len(self.texts) - self.start, MANY)
-        i: cython.Py_ssize_t
-        times: uint64_t = self.times()
-        self.make_room(n)
-        for i in range(n):
-            text = self.texts[self.start + i]
-            if self.strings and not isinstance(text, str):
-                raise TypeError(f"texts[{self.start + i}] is of type {type(text).__name__}; expected str.")
-            look(text, self.b.texts + i)
-            self.room += times * mt_text_room(self.b.texts + i)
-            if self.room > ROUND and i > 0:
-                self.room -= times * mt_text_room(self.b.texts + i)
-                n = i
-                break
-            self.total += self.b.texts[i].size
-        self.stop = self.start + n
-        self.b.n_texts = n
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1)
-    def look_at_lines(self) -> cython.int:
-        """Note where each line lies, of as many texts as fit into a batch."""
-        i: cython.Py_ssize_t
-        count: cython.Py_ssize_t
-        n: cython.Py_ssize_t = 0
-        size: uint64_t
-        times: uint64_t = self.times()
-        found: mt_text
-        p: cython.p_char
-        end: cython.p_char
-        after: cython.p_char
-        for i in range(self.start, len(self.texts)):
-            held: bytes = self.texts[i]
-            count = held.count(b"\n") + 1
-            size = times * (len(held) + 32 * count)  # see mt_text_room
-            if i > self.start and (self.room + size > ROUND or n + count > MANY):
-                break
-            n += count
-            self.room += size
-            self.total += len(held)
-            self.stop = i + 1
-        self.make_room(n)
-        n = 0
-        found.kind = 0
-        for i in range(self.start, self.stop):
-            held = self.texts[i]
-            p = cython.cast(cython.p_char, held)
-            end = p + len(held)
-            while p <= end:
-                after = cython.cast(cython.p_char, memchr(p, 10, end - p))
-                if after == cython.NULL:
-                    after = end
-                found.data = p
-                found.size = after - p
-                self.b.texts[n] = found
-                n += 1
-                p = after + 1
-        self.b.n_texts = n
-        return 0
 
     @cython.cfunc
     @cython.exceptval(-1)
@@ -238,9 +129,16 @@ class Batch:
         """Return a worker whose ids stay where they are until `end`: it has room for all of the batch."""
         worker: Worker = self.encoder.take()
         self.workers.append(worker)
-        if not worker.restart(self.room + SLACK):
-            raise MemoryError("No memory to encode a batch.")
+        self.clear(worker)
         return worker
+
+    @cython.cfunc
+    @cython.exceptval(-1)
+    def clear(self, worker: Worker) -> cython.int:
+        """Let a worker begin with no ids, and room for those of all texts."""
+        if not worker.restart(self.b.room + SLACK):
+            raise MemoryError(NO_MEMORY)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1)
@@ -255,7 +153,7 @@ class Batch:
         self.b.threads = cython.cast(cython.pointer(mt_thread), malloc((threads + 1) * cython.sizeof(mt_thread)))
         self.b.log = cython.cast(cython.pointer(int64_t), calloc(self.b.n_parts + 1, 8))
         if self.b.threads == cython.NULL or self.b.log == cython.NULL:
-            raise MemoryError("No memory to encode a batch.")
+            raise MemoryError(NO_MEMORY)
         for i in range(threads):
             worker = self.encoder.take()
             self.workers.append(worker)
@@ -306,7 +204,7 @@ class Batch:
         """Encode parts until none is left, in a thread that knows nothing of the interpreter."""
         part: int64_t = 0
         k: int64_t = 0
-        if not cython.cast(Worker, me.worker).restart(self.room + SLACK):
+        if not cython.cast(Worker, me.worker).restart(self.b.room + SLACK):
             mt_batch_fail(cython.address(self.b))
         while part >= 0 and k >= 0:
             part = mt_batch_take(cython.address(self.b), me.number)
@@ -330,11 +228,11 @@ class Batch:
         part: int64_t = 0
         after: int64_t = 0
         k: int64_t = 0
-        if self.form == IDS and self.room >= BLOCK_LEAST:
-            self.block = Block(4 * (self.room + SLACK), self.total)
-            worker.lend(cython.cast(ids_p, self.block.data()), self.room + SLACK)
-        elif not worker.restart(self.room + SLACK):
-            raise MemoryError("No memory to encode a batch.")
+        if self.form == IDS and self.b.room >= BLOCK_LEAST:
+            self.block = Block(4 * (self.b.room + SLACK), self.b.total)
+            worker.lend(cython.cast(ids_p, self.block.data()), self.b.room + SLACK)
+        else:
+            self.clear(worker)
         while part >= 0 and k >= 0:
             with cython.nogil:  # a thread that reads files holds the lock meanwhile: it is taken for lists only
                 part = self.step(worker, cython.address(after), cython.address(k))
@@ -360,7 +258,7 @@ class Batch:
             k[0] = 0  # nothing that is in this buffer is still needed
         if part != after[0] and worker.regain():
             k[0] = 0
-            if not worker.restart(self.room + SLACK):
+            if not worker.restart(self.b.room + SLACK):
                 mt_batch_fail(cython.address(self.b))
                 return -1
         after[0] = part + 1
@@ -418,7 +316,7 @@ class Batch:
             for i in range(0 if self.lines_of else self.b.n_texts):
                 if self.b.texts[i].size < 0:
                     self.encoder.fail(self.texts[self.start + i])
-            raise MemoryError("No memory to encode a batch.")
+            raise MemoryError(NO_MEMORY)
         return 0
 
     def lists(self) -> list:
@@ -443,7 +341,7 @@ class Batch:
             k += self.b.texts[i].size
             end[i + 1] = k
         memory: cython.pointer(uint8_t) = cython.NULL
-        if self.block is not None and k <= self.room + SLACK:
+        if self.block is not None and k <= self.b.room + SLACK:
             data = self.block.begin(4 * k)
             memory = self.block.data()
         else:

@@ -57,6 +57,7 @@ COMPILED = (
     "pieces",
     "presplit",
     "reader",
+    "share",
     "short",
     "spans",
     "tables",

@@ -1,0 +1,1 @@
+"""Nothing here is for Python: batches are laid out for compiled modules."""
