@@ -25,7 +25,7 @@ BOOT = (
 RATES = (
     "first", "new", "warm", "warm_segments", "batch_first", "batch_new", "batch", "batch_segments",
     "arrays_first", "arrays_new", "arrays", "arrays_segments", "arrays_each",
-    "lists_one", "lists_threads", "arrays_threads", "count", "offsets",
+    "lists_threads", "arrays_threads", "count", "offsets",
 )  # fmt: skip
 """Modes that are measured in seconds for a text and shown as bytes a second."""
 

@@ -112,9 +112,12 @@ def scaling(figures: Figures, threads: int) -> str:
     rows = []
     for name in _names(figures):
         found = [by_peer.get(name, {}) for by_peer in figures.values()]
-        pairs = [(f.get("lists_threads"), f.get("lists_one")) for f in found]
+        pairs = [(f.get("lists_threads"), f.get("scaling")) for f in found]
         if any(a and b for a, b in pairs):
-            rows.append([name, *(f"{number(a)} ({a / b:.2f}×)" if a and b else "–" for a, b in pairs)])
+            rows.append([name, *(f"{number(a)} ({b:.2f}×)" if a and b else "–" for a, b in pairs)])
+    measured = [by_peer.get(OURS, {}).get("machine") for by_peer in figures.values()]
+    if any(measured):
+        rows.append(["this machine (zlib)", *(f"({m:.2f}×)" if m else "–" for m in measured)])
     return markdown([f"batch on {threads} threads, MB/s (times one)", *figures], rows)
 
 

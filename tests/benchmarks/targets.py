@@ -75,7 +75,13 @@ def _speed(cells: dict[str, Any]) -> Iterator[Check]:
 
 
 def _threads(cells: dict[str, Any]) -> Iterator[Check]:
-    yield from _worst("two threads: 1.8 times one (lists)", _own(cells, "lists_threads", "lists_one"), 1.8)
+    scaling = [
+        (by_peer[OURS]["scaling"], f"{cell}, {kind}")
+        for cell, by_kind in cells.items()
+        for kind, by_peer in by_kind.items()
+        if "scaling" in by_peer.get(OURS, {})
+    ]
+    yield from _worst("two threads: 1.8 times one (lists)", scaling, 1.8)
     yield from _worst("the best exact peer on two threads", _ratios(cells, ("lists_threads", "arrays_threads")), 1)
 
 

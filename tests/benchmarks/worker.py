@@ -12,10 +12,12 @@ import mmap
 import os
 import statistics
 import sys
+import zlib
 from array import array
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from time import perf_counter, process_time
 from typing import Any
 
@@ -56,6 +58,28 @@ def median(call: Callable[[], Any], repeats: int) -> float:
     while len(taken) < repeats and sum(taken) < ENOUGH:
         taken.append(timed(call)[0])
     return statistics.median(taken)
+
+
+def in_turn(calls: list[Callable[[], Any]], repeats: int) -> list[list[float]]:
+    """Seconds of calls that take turns, fewer times where they are slow."""
+    taken: list[list[float]] = []
+    while len(taken) < repeats and sum(map(sum, taken)) < 2 * ENOUGH:
+        taken.append([timed(call)[0] for call in calls])
+    return taken
+
+
+def pack(data: bytes, threads: int) -> None:
+    """Compress the same bytes in each of some threads at once, as much work for each as for one.
+
+    How much longer that takes says what more processors are worth on this machine at this moment: they may be halves
+    of one, or busy. Nothing is shared, and the interpreter lock is released.
+    """
+    others = [Thread(target=zlib.compress, args=(data, 1)) for _ in range(threads - 1)]
+    for other in others:
+        other.start()
+    zlib.compress(data, 1)
+    for other in others:
+        other.join()
 
 
 def fingerprint(rows: Any, shift: int) -> str:
@@ -148,8 +172,11 @@ def _batches(job: Job, peer: peers.Peer, texts: list[str]) -> dict[str, float]:
     if (lists := peer.lists_threads) is not None:
         lists(texts, n)
         one = (lambda: lists(texts, 1)) if job["peer"] in peers.TAKES_THREADS else lambda: peer.lists(texts)
-        figures["lists_one"] = median(one, repeats)
-        figures["lists_threads"] = median(lambda: lists(texts, n), repeats)
+        plain = "".join(texts).encode()[:1_000_000]
+        taken = in_turn([one, lambda: lists(texts, n), lambda: pack(plain, 1), lambda: pack(plain, n)], 4 * repeats)
+        figures["lists_threads"] = statistics.median(many for _, many, _, _ in taken)
+        figures["scaling"] = statistics.median(alone / many for alone, many, _, _ in taken)
+        figures["machine"] = statistics.median(n * alone / many for _, _, alone, many in taken)
     if (arrays := peer.arrays_threads) is not None:
         arrays(texts, n)
         figures["arrays_threads"] = median(lambda: arrays(texts, n), repeats)
