@@ -143,13 +143,13 @@ def shape(job: Job) -> dict[str, Any]:
     if call is None:
         return {}
     old, new = (documents(Path(p).read_text(encoding="utf-8"), job["length"]) for p in job["texts"])
-    (first, ids), (begun, others) = timed(lambda: call(old)), timed(lambda: call(new))
     figures: dict[str, Any] = {}
-    if name == "batch":
-        shift = peers.ID_SHIFT.get(job["peer"], 0)
-        figures["hashes"] = [fingerprint(ids, shift), fingerprint(others, shift)]
-    del ids, others
-    figures |= {f"{name}_first": first, f"{name}_new": begun, name: median(lambda: call(new), job["repeats"])}
+    for key, texts in ((f"{name}_first", old), (f"{name}_new", new)):
+        figures[key], rows = timed(lambda texts=texts: call(texts))
+        if name == "batch":
+            figures.setdefault("hashes", []).append(fingerprint(rows, peers.ID_SHIFT.get(job["peer"], 0)))
+        del rows
+    figures[name] = median(lambda: call(new), job["repeats"])
     if peer.segments is not None:
         peer.segments()
         figures[f"{name}_segments"] = median(lambda: call(new), job["repeats"])
