@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import Protocol
 
+from mistral_tok.core.block import Small
+
 
 class Encodes(Protocol):
     """What a `Tokenizer` asks of its encoder; `head` and `tail` are ids to put around, or −1."""
@@ -12,7 +14,7 @@ class Encodes(Protocol):
     def encode(self, text: str, head: int = -1, tail: int = -1) -> list[int]:
         """Return ids."""
 
-    def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray | memoryview:
+    def array(self, text: str, head: int = -1, tail: int = -1) -> bytearray | Small | memoryview:
         """Return ids as int32."""
 
     def count(self, text: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TypeVar
 
+from mistral_tok.core.block import Small
 from mistral_tok.core.encode import Encoder
 from mistral_tok.core.together import FORMS, Batch
 
@@ -34,7 +35,7 @@ def ragged(
     *,
     strings: bool = True,
     lines: bool = False,
-) -> Iterator[tuple[bytearray | memoryview, bytearray]]:
+) -> Iterator[tuple[Small | memoryview, bytearray]]:
     """Yield the ids of the next texts, as int32, and 0 and where those of each end, as int64.
 
     Texts that are no `strings` are bytes, of UTF-8 that was checked; with `lines`, each line of these is a text.

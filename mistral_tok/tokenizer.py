@@ -43,11 +43,11 @@ MAX_TABLE_BYTES = 1 << 36
 
 
 @cache
-def _arrays() -> tuple[type[np.ndarray], np.dtype]:
-    """Return what arrays are made with: importing numpy by name takes as long as making one."""
+def _arrays() -> tuple[Callable[..., np.ndarray], np.dtype, np.dtype]:
+    """Return what arrays of ids and of pairs are made with: importing numpy takes as long as making one."""
     import numpy as np
 
-    return np.ndarray, np.dtype(np.int32)
+    return np.frombuffer, np.dtype(np.int32), np.dtype((np.int32, (2,)))
 
 
 class Encoding(NamedTuple):
@@ -183,7 +183,8 @@ class Tokenizer:
         such as `[REF]` in v7, are matched in text, as the reference does.) With `errors="strict"` a surrogate is a
         ValueError that names its index; with `"replace"` lone ones are encoded as U+FFFD and pairs are joined.
 
-        The garbage collector does not visit the list, for ints refer to nothing: keeping many costs no time.
+        The garbage collector does not visit the list, for ints refer to nothing: keeping many costs no time. (So it
+        does not free a list that you make part of a cycle, nor name it among the referrers of an object.)
         """
         try:
             if not bos and not eos:  # a short text takes less time than working out its ends
@@ -199,8 +200,8 @@ class Tokenizer:
             data = self._encoder.array(text, head, tail)
         except (UnicodeEncodeError, TypeError) as error:
             data = self._encoder.array(mend(text, errors, error), head, tail)
-        make, int32 = _arrays()
-        return make(len(data) // 4, int32, data)
+        make, int32, _ = _arrays()
+        return make(data, int32)
 
     def encode_with_offsets(
         self, text: str, *, bos: bool = False, eos: bool = False, errors: Errors = "strict"
@@ -222,8 +223,8 @@ class Tokenizer:
         except (UnicodeEncodeError, TypeError) as error:
             fixed = mend(text, errors, error)
             ids, pairs = self._whole.with_spans(fixed, head, tail, self._spans)
-        make, int32 = _arrays()
-        found = make((len(ids), 2), int32, pairs)
+        make, _, pair = _arrays()
+        found = make(pairs, pair)
         if self._drops:
             found = self._over_gaps(found, fixed, bos, eos)
         if self._absent is not None:
@@ -288,7 +289,8 @@ class Tokenizer:
             splits = [np.cumsum([0, *map(len, rows)], dtype=np.int64)]
         else:
             found = self._together(texts, errors, threads, lambda batch, n: list(ragged(self._whole, batch, n, *ends)))
-            whole = [np.frombuffer(ids, np.int32) for ids, _ in found]
+            make, int32, _ = _arrays()
+            whole = [make(ids, int32) for ids, _ in found]
             splits = [np.frombuffer(ends, np.int64) for _, ends in found]
         if len(whole) == 1:
             return whole[0], splits[0]
@@ -399,7 +401,8 @@ class Tokenizer:
                 rows = self.encode_batch(strings, bos=bos, eos=eos, threads=threads)
                 ids = np.array([i for row in rows for i in row], np.int32)
                 return [(ids, np.cumsum([len(row) for row in rows], dtype=np.int64))]
-        return [(np.frombuffer(ids, np.int32), np.frombuffer(ends, np.int64)[1:]) for ids, ends in found]
+        make, int32, _ = _arrays()
+        return [(make(ids, int32), np.frombuffer(ends, np.int64)[1:]) for ids, ends in found]
 
     def safe_cut(self) -> Cut | None:
         """Return what tells where a long text can be cut without changing an id, for `files.encode_files`."""

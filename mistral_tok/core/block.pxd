@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint8_t
 
 cdef enum:
@@ -9,6 +10,12 @@ cdef extern from "block.h":
     mt_block *mt_block_take(size_t size, size_t used)
     void mt_block_give(mt_block *b)
     uint8_t *mt_block_data(mt_block *b)
+
+@cython.final
+@cython.freelist(64)
+cdef class Small:
+    cdef uint8_t *held
+    cdef Py_ssize_t size
 
 cdef class Block:
     cdef mt_block *held

@@ -1,17 +1,36 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Memory that results are written to: a bytearray, or where that would be large, a block of its own (see block.h)."""
+"""Memory that results are written to: none that can be resized, for an array that is made of it does not know."""
 
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_FillInfo
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.libc.stdint import uint8_t
+from cython.cimports.libc.stdlib import free, malloc
+
+
+@cython.cclass
+class Small:
+    """Bytes of a small result; made by `result`."""
+
+    def __cinit__(self):
+        self.held = cython.NULL
+        self.size = 0
+
+    def __dealloc__(self):
+        free(self.held)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getbuffer__(self, buffer: cython.pointer(Py_buffer), flags: cython.int):
+        PyBuffer_FillInfo(buffer, self, self.held, self.size, False, flags)
 
 
 @cython.cclass
 class Block:
-    """Bytes that may be read and written, and are what they were before until they are written.
+    """Memory of a large result (see block.h): bytes that may be read and written.
 
-    Of `size` bytes about `used` will be needed, all where it is not given; those that are never written cost no memory.
+    They are what they were before until they are written. Of `size` bytes about `used` will be needed, all where
+    it is not given; those that are never written cost no memory.
     """
 
     def __cinit__(self, size: cython.Py_ssize_t, used: cython.Py_ssize_t = -1):
@@ -47,8 +66,12 @@ class Block:
 def result(size: cython.Py_ssize_t, data: cython.pointer(cython.pointer(uint8_t))) -> object:
     """Return memory for `size` bytes, all of which are to be written, and where it lies."""
     if size < BLOCK_LEAST:
-        small: bytearray = PyByteArray_FromStringAndSize(cython.NULL, size)
-        data[0] = cython.cast(cython.pointer(uint8_t), PyByteArray_AS_STRING(small))
+        small: Small = Small.__new__(Small)
+        small.held = cython.cast(cython.pointer(uint8_t), malloc(max(size, 1)))
+        if small.held == cython.NULL:
+            raise MemoryError(f"No memory for a result of {size} bytes.")
+        small.size = size
+        data[0] = small.held
         return small
     large: Block = Block(size)
     data[0] = large.data()

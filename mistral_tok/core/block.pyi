@@ -1,3 +1,9 @@
+class Small:
+    """Memory of a small result."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
 class Block:
     """Memory of a large result."""
 

@@ -112,7 +112,7 @@ class Encoder:
             self.give(worker)
 
     def array(self, text: str, head: cython.int = -1, tail: cython.int = -1) -> object:
-        """Return the ids of a text as int32 in the machine's byte order, in a bytearray or a memoryview of a Block."""
+        """Return the ids of a text as int32 in the machine's byte order, in memory of core/block.py or a bytearray."""
         worker: Worker = self.take()
         k: int64_t
         try:

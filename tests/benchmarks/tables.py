@@ -31,8 +31,12 @@ MODES = {
 }
 
 
-AGAINST = {"warm_segments": "warm", "batch_segments": "batch", "arrays_segments": "arrays"}
-"""Modes of ours that are set beside another one of the peers': whole texts are not recalled."""
+AGAINST = {
+    "warm_segments": ("warm",), "arrays_segments": ("arrays",), "batch_segments": ("batch", "warm"),
+    "batch_first": ("batch_first", "first"), "batch_new": ("batch_new", "new"), "batch": ("batch", "warm"),
+}  # fmt: skip
+"""Modes of ours that are set beside other ones of the peers', the best of them: those in which whole texts are not
+recalled, and batches, for which text by text may be faster."""
 
 BELOW, SHORT = "✗", "·"
 """Marks of a cell below the best exact peer, and of one at its level that falls short of the goal."""
@@ -90,8 +94,9 @@ def ratios(figures: Figures, goal: float = 1.0) -> str:
         cells = []
         for by_peer in figures.values():
             ours = by_peer.get(OURS, {}).get(mode)
-            theirs = AGAINST.get(mode, mode)
-            others = {n: f[theirs] for n, f in by_peer.items() if n != OURS and theirs in f}
+            theirs = AGAINST.get(mode, (mode,))
+            others = {n: max(f.get(m, 0.0) for m in theirs) for n, f in by_peer.items() if n != OURS}
+            others = {n: rate for n, rate in others.items() if rate}
             if ours is None:
                 cells.append("–")
             elif not others:

@@ -209,14 +209,14 @@ def linear(job: Job) -> dict[str, Any]:
     load(job)
     touch(64 * max(job["sizes"]))
     seconds = []
-    for size in job["sizes"]:
+    for size in (job["sizes"][0], *job["sizes"]):  # the first time for what is slow in a new process
         peer = peers.LOADERS[job["peer"]](job["vocab"], Path(job["folder"]))
         peer.lists(["Hello"])
         text = adversarial(size, job["hard"])[job["input"]]
         begun = process_time()  # not wall time: another process on the machine must not look like non-linearity
         peer.lists([text])
         seconds.append(process_time() - begun)
-    return {"seconds": seconds}
+    return {"seconds": seconds[1:]}
 
 
 JOBS = {"speed": speed, "shape": shape, "short": short, "start": start, "linear": linear}

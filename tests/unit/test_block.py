@@ -64,6 +64,26 @@ def test_results_of_every_size(words: int) -> None:
     assert (spans[1:, 0] == spans[:-1, 1]).all() and spans[0, 0] == 0 and spans[-1, 1] == len(text)
 
 
+@pytest.mark.parametrize("words", [0, 1, 40, 200_000, 1_500_000])
+def test_nothing_that_an_array_is_made_of_can_be_resized(words: int) -> None:
+    """An array does not know where its memory is after that."""
+    tokenizer = Tokenizer.bundled("v3-tekken")
+    text = "the " * words
+    arrays = [tokenizer.encode_array(text), tokenizer.encode_with_offsets(text).offsets]
+    arrays += tokenizer.encode_ragged([text, text], threads=1)
+    for array in arrays:
+        base = array.base
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, memoryview):
+            base = base.obj
+        if isinstance(base, bytearray):
+            with pytest.raises(BufferError):
+                base.append(0)
+        elif base is not None:
+            assert type(base).__name__ in ("Small", "Block") and not hasattr(base, "resize")
+
+
 def test_threads() -> None:
     tokenizer = Tokenizer.bundled("v3-tekken")
     texts = [f"{word} " * 150_000 for word in ("one", "two", "three", "four")]
