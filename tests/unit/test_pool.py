@@ -22,9 +22,9 @@ batch = lambda: tokenizer.encode_batch(texts, threads=3)
 """
 
 AGAIN = """
-met, again = set(), 0
+met, again, counts = set(), 0, [len(row) for row in expected]
 for _ in range(50):
-    assert batch() == expected
+    assert tokenizer.count_batch(texts, threads=3) == counts  # little is done between two batches
     before, met = met, set(threads()) - {str(os.getpid())}
     again += bool(before & met)
 assert again > 5, again
